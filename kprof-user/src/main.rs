@@ -1,0 +1,3 @@
+//! The `kprof` program.
+
+fn main() {}

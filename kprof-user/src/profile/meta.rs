@@ -1,0 +1,130 @@
+//! What was sampled, for how long and how well.
+
+use std::collections::BTreeMap;
+
+/// What a count counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Samples at `frequency_hz` or every `period` events.
+    #[default]
+    Samples,
+}
+
+/// How many samples went which way. `seen = counted + filtered + lost` holds exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    /// Times the BPF program ran.
+    pub seen: u64,
+    /// Samples that are in the profile.
+    pub counted: u64,
+    /// Samples turned away by a filter.
+    pub filtered: u64,
+    /// Samples lost, by reason (names of `kprof_ebpf::Counter`).
+    pub lost: BTreeMap<String, u64>,
+    /// Samples due by the perf events' own counts; `None` where the event's period varies.
+    pub expected: Option<u64>,
+    /// Of the counted, those that went through the spill map.
+    pub spilled: u64,
+    /// Windows drained.
+    pub windows: u64,
+    /// Nanoseconds spent in the BPF program, as the kernel measured them; `None` where it does not.
+    pub bpf_run_time_ns: Option<u64>,
+    /// Runs over which the time above was measured.
+    pub bpf_run_count: Option<u64>,
+    /// CPU time of kprof itself, nanoseconds.
+    pub user_cpu_ns: u64,
+}
+
+impl Accounting {
+    /// All samples lost, for whatever reason.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// Whether `seen = counted + filtered + lost`.
+    pub fn adds_up(&self) -> bool {
+        self.seen == self.counted + self.filtered + self.lost_total()
+    }
+
+    /// Samples due that the kernel dropped before the BPF program could run.
+    pub fn skipped(&self) -> Option<u64> {
+        self.expected.map(|expected| expected.saturating_sub(self.seen))
+    }
+
+    /// Adds another window's figures.
+    pub fn merge(&mut self, other: &Accounting) {
+        let Accounting { seen, counted, filtered, lost, expected, spilled, windows, bpf_run_time_ns, bpf_run_count, user_cpu_ns } = other;
+        let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        self.seen += seen;
+        self.counted += counted;
+        self.filtered += filtered;
+        for (reason, n) in lost {
+            *self.lost.entry(reason.clone()).or_default() += n;
+        }
+        self.expected = sum(self.expected, *expected);
+        self.spilled += spilled;
+        self.windows += windows;
+        self.bpf_run_time_ns = sum(self.bpf_run_time_ns, *bpf_run_time_ns);
+        self.bpf_run_count = sum(self.bpf_run_count, *bpf_run_count);
+        self.user_cpu_ns += user_cpu_ns;
+    }
+}
+
+/// Facts about a capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The event in perf's words: `cycles`, `cpu-clock`, `sched:sched_switch`. Empty if not known.
+    pub event: String,
+    /// The event is driven by a timer and can't see code that runs with interrupts off.
+    pub timer_driven: bool,
+    /// What one count is.
+    pub unit: Unit,
+    /// Samples a second and CPU; `None` with a fixed period of events.
+    pub frequency_hz: Option<u64>,
+    /// Events from one sample to the next, where that is fixed and not time.
+    pub period: Option<u64>,
+    /// CPUs sampled.
+    pub cpus: Vec<u32>,
+    /// Start, nanoseconds since 1970.
+    pub start_unix_ns: u64,
+    /// Wall-clock time covered, nanoseconds.
+    pub duration_ns: u64,
+    /// The filters in command-line form (`--comm ksoftirqd`), empty if none.
+    pub filters: String,
+    /// Kernel release (`uname -r`).
+    pub kernel: String,
+    /// Losses and overhead.
+    pub accounting: Accounting,
+}
+
+impl Meta {
+    /// Nanoseconds of CPU time one sample stands for; `None` where the event isn't time at a fixed rate.
+    pub fn sample_ns(&self) -> Option<u64> {
+        let time = matches!(self.event.as_str(), "cycles" | "cpu-cycles" | "cpu-clock" | "task-clock" | "ref-cycles");
+        self.frequency_hz.filter(|_| time).map(|hz| 1_000_000_000 / hz.max(1))
+    }
+
+    /// Adds a later window of the same capture.
+    pub fn merge(&mut self, other: &Meta) {
+        if self.event.is_empty() {
+            let accounting = std::mem::take(&mut self.accounting);
+            *self = Meta { accounting, duration_ns: 0, ..other.clone() };
+            self.accounting = Accounting::default();
+        }
+        self.start_unix_ns = match (self.start_unix_ns, other.start_unix_ns) {
+            (0, t) | (t, 0) => t,
+            (a, b) => a.min(b),
+        };
+        self.duration_ns += other.duration_ns;
+        for cpu in &other.cpus {
+            if !self.cpus.contains(cpu) {
+                self.cpus.push(*cpu);
+            }
+        }
+        self.cpus.sort_unstable();
+        self.accounting.merge(&other.accounting);
+    }
+}
