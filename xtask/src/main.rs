@@ -1,2 +1,49 @@
-//! (being built)
-fn main() {}
+//! `cargo xtask`: kprof's own build, test and load tasks.
+//!
+//! Each subcommand is one module with an `Args` and a `run`. What they say goes to stderr, because
+//! the stdout of `cargo xtask run` belongs to kprof.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build_ebpf;
+mod load;
+mod run;
+mod test;
+
+/// Build, run, test and load kprof.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Rebuild the checked-in BPF object and its lock file.
+    BuildEbpf(build_ebpf::Args),
+    /// Build kprof in release and run it with the given arguments, as root.
+    Run(run::Args),
+    /// Run every check and every test.
+    Test(test::Args),
+    /// Put a real load on this machine's kernel, for trying kprof and for its tests.
+    Load(load::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::BuildEbpf(args) => build_ebpf::run(args),
+        Task::Run(args) => run::run(args),
+        Task::Test(args) => test::run(args),
+        Task::Load(args) => load::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
