@@ -1,0 +1,74 @@
+//! CPU numbers: those online, and lists such as `0-3,7`.
+
+use anyhow::{Context, Result, bail};
+
+/// No kernel numbers CPUs beyond this (`CONFIG_NR_CPUS` is at most 8192).
+const MAX_CPU: u32 = 8191;
+
+/// The CPUs that are online now, ascending.
+pub fn online() -> Result<Vec<u32>> {
+    const PATH: &str = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(PATH)
+        .with_context(|| format!("cannot read {PATH} for the CPUs that are online"))?;
+    parse_list(text.trim()).with_context(|| format!("cannot understand {PATH}"))
+}
+
+/// Parses a list such as `0-3,7` into ascending, distinct numbers.
+pub fn parse_list(text: &str) -> Result<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let part = part.trim();
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first, text)?, number(last, text)?);
+        if first > last {
+            bail!("\"{part}\" in the CPU list \"{text}\" runs backwards: write {last}-{first}");
+        }
+        cpus.extend(first..=last);
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    Ok(cpus)
+}
+
+fn number(digits: &str, list: &str) -> Result<u32> {
+    let cpu: u32 = match digits.trim().parse() {
+        Ok(cpu) if digits.trim().bytes().all(|b| b.is_ascii_digit()) => cpu,
+        _ => bail!("\"{digits}\" in \"{list}\" is not a CPU number: write a list such as 0-3,7"),
+    };
+    if cpu > MAX_CPU {
+        bail!("CPU {cpu} in \"{list}\" is past the {MAX_CPU} that Linux can number");
+    }
+    Ok(cpu)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_and_distinct() {
+        assert_eq!(parse_list("7,0-3,2").unwrap(), [0, 1, 2, 3, 7]);
+        assert_eq!(parse_list(" 1 , 3 ").unwrap(), [1, 3]);
+    }
+
+    #[test]
+    fn wrong_lists_are_refused_with_a_reason() {
+        for (text, word) in [
+            ("", "not a CPU number"),
+            ("1,", "not a CPU number"),
+            ("a", "not a CPU number"),
+            ("+1", "not a CPU number"),
+            ("-1", "not a CPU number"),
+            ("3-1", "backwards"),
+            ("0-4294967295", "past"),
+        ] {
+            let error = parse_list(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_a_cpu_online() {
+        assert!(!online().unwrap().is_empty());
+    }
+}
