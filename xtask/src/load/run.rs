@@ -1,0 +1,71 @@
+//! When a load has to end: its time is over, or a signal asked for it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn request_stop(_signal: libc::c_int) {
+    STOP.store(true, Ordering::Relaxed);
+}
+
+/// One run of a load: its clock, and where its temporary files go.
+pub(super) struct Run {
+    started: Instant,
+    deadline: Instant,
+    dir: PathBuf,
+}
+
+impl Run {
+    /// Starts the clock. From here on Ctrl-C, SIGTERM and SIGHUP end the load early and in order; a
+    /// second one ends the process at once.
+    pub(super) fn start(length: Duration, dir: PathBuf) -> Result<Self> {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            on_signal(signal).with_context(|| format!("handle signal {signal}"))?;
+        }
+        let started = Instant::now();
+        Ok(Self {
+            started,
+            deadline: started + length,
+            dir,
+        })
+    }
+
+    /// Whether the load has to end now.
+    pub(super) fn over(&self) -> bool {
+        STOP.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+
+    /// Sleeps until the end of the run.
+    pub(super) fn wait(&self) {
+        while !self.over() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+fn on_signal(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: an all-zero `sigaction` is a valid value: no flags, an empty mask, the default handler.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = request_stop as *const () as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESETHAND;
+    // SAFETY: `action` is initialized, and its handler only stores to an atomic, which is
+    // async-signal-safe.
+    if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
