@@ -7,7 +7,8 @@ use std::time::Duration;
 use kprof_ebpf::Key;
 
 use crate::kernel::comm::Patterns;
-use crate::kernel::event::{Event, Sampling};
+use crate::kernel::event::Event;
+use crate::kernel::sampling::Sampling;
 use crate::profile::Accounting;
 
 /// What to sample, where and whom.
