@@ -14,6 +14,13 @@ pub enum UnknownReason {
 }
 
 impl UnknownReason {
+    /// All reasons.
+    pub const ALL: [UnknownReason; 3] = [
+        UnknownReason::SymbolsHidden,
+        UnknownReason::OutsideSymbols,
+        UnknownReason::NoSymbols,
+    ];
+
     /// The words put into a frame's label.
     pub fn words(self) -> &'static str {
         match self {
@@ -59,7 +66,12 @@ pub enum Frame {
 impl Frame {
     /// A plain kernel function.
     pub fn named(name: impl Into<String>) -> Frame {
-        Frame::Named { name: name.into(), module: None, line: None, inlined: false }
+        Frame::Named {
+            name: name.into(),
+            module: None,
+            line: None,
+            inlined: false,
+        }
     }
 
     /// Function name without module or position; `None` if unknown.
@@ -72,7 +84,10 @@ impl Frame {
 
     /// The text of the frame in every output. Kernel addresses appear only if `addresses` is set.
     pub fn label(&self, addresses: bool) -> Label<'_> {
-        Label { frame: self, addresses }
+        Label {
+            frame: self,
+            addresses,
+        }
     }
 }
 
@@ -86,7 +101,12 @@ pub struct Label<'a> {
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.frame {
-            Frame::Named { name, module, line, inlined } => {
+            Frame::Named {
+                name,
+                module,
+                line,
+                inlined,
+            } => {
                 f.write_str(name)?;
                 if let Some(module) = module {
                     write!(f, " [{module}]")?;

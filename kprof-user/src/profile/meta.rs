@@ -48,12 +48,24 @@ impl Accounting {
 
     /// Samples due that the kernel dropped before the BPF program could run.
     pub fn skipped(&self) -> Option<u64> {
-        self.expected.map(|expected| expected.saturating_sub(self.seen))
+        self.expected
+            .map(|expected| expected.saturating_sub(self.seen))
     }
 
     /// Adds another window's figures.
     pub fn merge(&mut self, other: &Accounting) {
-        let Accounting { seen, counted, filtered, lost, expected, spilled, windows, bpf_run_time_ns, bpf_run_count, user_cpu_ns } = other;
+        let Accounting {
+            seen,
+            counted,
+            filtered,
+            lost,
+            expected,
+            spilled,
+            windows,
+            bpf_run_time_ns,
+            bpf_run_count,
+            user_cpu_ns,
+        } = other;
         let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
@@ -103,16 +115,25 @@ pub struct Meta {
 impl Meta {
     /// Nanoseconds of CPU time one sample stands for; `None` where the event isn't time at a fixed rate.
     pub fn sample_ns(&self) -> Option<u64> {
-        let time = matches!(self.event.as_str(), "cycles" | "cpu-cycles" | "cpu-clock" | "task-clock" | "ref-cycles");
-        self.frequency_hz.filter(|_| time).map(|hz| 1_000_000_000 / hz.max(1))
+        let time = matches!(
+            self.event.as_str(),
+            "cycles" | "cpu-cycles" | "cpu-clock" | "task-clock" | "ref-cycles"
+        );
+        self.frequency_hz
+            .filter(|_| time)
+            .map(|hz| 1_000_000_000 / hz.max(1))
     }
 
     /// Adds a later window of the same capture.
     pub fn merge(&mut self, other: &Meta) {
         if self.event.is_empty() {
-            let accounting = std::mem::take(&mut self.accounting);
-            *self = Meta { accounting, duration_ns: 0, ..other.clone() };
-            self.accounting = Accounting::default();
+            *self = Meta {
+                accounting: std::mem::take(&mut self.accounting),
+                start_unix_ns: self.start_unix_ns,
+                duration_ns: self.duration_ns,
+                cpus: std::mem::take(&mut self.cpus),
+                ..other.clone()
+            };
         }
         self.start_unix_ns = match (self.start_unix_ns, other.start_unix_ns) {
             (0, t) | (t, 0) => t,

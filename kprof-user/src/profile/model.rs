@@ -50,7 +50,10 @@ struct Table<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table { items: Vec::new(), index: HashMap::new() }
+        Table {
+            items: Vec::new(),
+            index: HashMap::new(),
+        }
     }
 }
 
@@ -81,7 +84,10 @@ pub struct Profile {
 impl Profile {
     /// An empty profile.
     pub fn new(meta: Meta) -> Profile {
-        Profile { meta, ..Profile::default() }
+        Profile {
+            meta,
+            ..Profile::default()
+        }
     }
 
     /// The index of a frame, adding it if it is new.
@@ -123,7 +129,20 @@ impl Profile {
 
     /// How many distinct frames, stacks and threads there are.
     pub fn sizes(&self) -> (usize, usize, usize) {
-        (self.frames.items.len(), self.stacks.items.len(), self.threads.items.len())
+        (
+            self.frames.items.len(),
+            self.stacks.items.len(),
+            self.threads.items.len(),
+        )
+    }
+
+    /// How many distinct stacks have at least one frame.
+    pub fn distinct_stacks(&self) -> u64 {
+        self.stacks
+            .items
+            .iter()
+            .filter(|stack| !stack.is_empty())
+            .count() as u64
     }
 
     /// All samples with their counts, in no order.
@@ -138,7 +157,10 @@ impl Profile {
 
     /// Sum of the counts in one context.
     pub fn total_in(&self, context: Context) -> u64 {
-        self.samples().filter(|(s, _)| s.context == context).map(|(_, n)| n).sum()
+        self.samples()
+            .filter(|(s, _)| s.context == context)
+            .map(|(_, n)| n)
+            .sum()
     }
 
     /// Adds all of another profile's counts. The metadata stays this profile's, but for its times and
@@ -153,7 +175,14 @@ impl Profile {
                 .collect();
             let stack = self.intern_stack(&frames);
             let thread = self.intern_thread(other.thread(sample.thread).clone());
-            self.add(Sample { thread, stack, context: sample.context }, count);
+            self.add(
+                Sample {
+                    thread,
+                    stack,
+                    context: sample.context,
+                },
+                count,
+            );
         }
     }
 }
