@@ -37,7 +37,8 @@ pub const COMM_WORDS: usize = 4;
 /// Each bit is a position in one of the patterns. For each byte `c` of the name (its ending NUL not
 /// among them), `state = ((state & byte[c]) << 1) | (state & star)`, then every position behind a star
 /// that is reached is reached too: `state |= (state & star) << 1`. The name matches if, after
-/// its last byte, `state & accept` is not zero.
+/// its last byte, `state & accept` is not zero. No pattern spans two words, so nothing need be carried
+/// from one to the next, and a capture with few patterns has all of them in the first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommTable {
