@@ -1,3 +1,21 @@
-//! The `kprof` program.
+//! The `kprof` program: turns the outcome into messages and an exit code, and nothing else.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use kprof::cli::{EXIT_INTERRUPTED, Failure};
+
+fn main() -> ExitCode {
+    let Err(failure) = kprof::cli::run(std::env::args_os()) else {
+        return ExitCode::SUCCESS;
+    };
+    for line in failure.lines() {
+        // Nobody is left to tell if standard error is gone.
+        let _ = writeln!(std::io::stderr(), "kprof: {line}");
+    }
+    match failure {
+        Failure::Failed(_) => ExitCode::from(1),
+        Failure::Usage(_) => ExitCode::from(2),
+        Failure::Interrupted => ExitCode::from(EXIT_INTERRUPTED as u8),
+    }
+}

@@ -1,0 +1,230 @@
+//! From windows to outputs: raw until the end, or named and printed as they come.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+
+use super::failure::is_broken_pipe;
+use super::machine::{Machine, Namer};
+use super::output::Output;
+use super::plan::{Plan, Stdout};
+use super::store::RawStore;
+use super::usage;
+use crate::capture::RawWindow;
+use crate::format::{Format, stats};
+use crate::kernel::sampling::Sampling;
+use crate::profile::{Accounting, Meta, Profile};
+
+/// Takes in windows and writes the outputs.
+pub(super) struct Emitter<'a> {
+    plan: Plan,
+    machine: &'a dyn Machine,
+    namer: Option<Box<dyn Namer>>,
+    first_sample_ns: Option<u64>,
+    /// Of the whole capture.
+    total: Accounting,
+    /// Windows not named yet.
+    raw: RawStore,
+    /// The whole capture, as far as it is named.
+    whole: Profile,
+    /// One JSON object for each window.
+    window_lines: Vec<u8>,
+    /// The reader of standard output is there.
+    reader: bool,
+}
+
+impl<'a> Emitter<'a> {
+    pub(super) fn new(
+        plan: Plan,
+        machine: &'a dyn Machine,
+        first_sample_ns: Option<u64>,
+    ) -> Emitter<'a> {
+        Emitter {
+            whole: Profile::new(meta(&plan)),
+            plan,
+            machine,
+            namer: None,
+            first_sample_ns,
+            total: Accounting::default(),
+            raw: RawStore::default(),
+            window_lines: Vec::new(),
+            reader: true,
+        }
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Accounting of all windows so far.
+    pub(super) fn accounting(&self) -> &Accounting {
+        &self.total
+    }
+
+    /// Takes a window in.
+    pub(super) fn add(&mut self, window: RawWindow) -> Result<()> {
+        if self.plan.stats_windows.is_some() {
+            write_line(&window, &mut self.window_lines);
+        }
+        self.total.merge(&window.accounting);
+        self.raw.add(window);
+        Ok(())
+    }
+
+    /// Prints what came in since the last call; false if nobody reads it any more.
+    pub(super) fn print_window(&mut self) -> Result<bool> {
+        let window = self.name_raw()?;
+        match self.print(&window, None) {
+            Ok(()) => {}
+            Err(error) if is_broken_pipe(&error) => self.reader = false,
+            Err(error) => return Err(error),
+        }
+        self.whole.meta.merge(&window.meta);
+        // Without files nobody asks for the whole, and a long run need not keep it.
+        if !self.plan.outputs.is_empty() || self.plan.stats.is_some() {
+            let meta = self.whole.meta.clone();
+            self.whole.merge(&window);
+            self.whole.meta = meta;
+        }
+        Ok(self.reader)
+    }
+
+    /// Writes everything that is left; returns what went wrong, one error for each output.
+    pub(super) fn finish(mut self, explanation: Option<&str>) -> Vec<anyhow::Error> {
+        let mut errors = Vec::new();
+        let streaming = self.plan.interval.is_some();
+        let named = match streaming {
+            true => self.print_window().map(|_| ()),
+            false => self.name_raw().map(|window| self.whole = window),
+        };
+        errors.extend(named.err());
+        let accounting = &mut self.whole.meta.accounting;
+        *accounting = self.total.clone();
+        if !streaming && let Err(error) = self.print(&self.whole, explanation) {
+            if !is_broken_pipe(&error) {
+                errors.push(error);
+            }
+        }
+        let Plan {
+            outputs,
+            stats: stats_file,
+            stats_windows,
+            show,
+            progress,
+            ..
+        } = &mut self.plan;
+        for (output, format) in std::mem::take(outputs) {
+            let path = output.path.clone();
+            let written = output.write(|out| format.write(&self.whole, show, explanation, out));
+            match written {
+                Ok(()) if *progress => eprintln!("kprof: wrote {}", path.display()),
+                Ok(()) => {}
+                Err(error) if is_broken_pipe(&error) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(output) = stats_windows.take() {
+            errors.extend(
+                output
+                    .write(|out| Ok(out.write_all(&self.window_lines)?))
+                    .err(),
+            );
+        }
+        if let Some(output) = stats_file.take() {
+            errors.extend(write_stats(output, &mut self.whole, self.first_sample_ns).err());
+        }
+        errors.retain(|error| !is_broken_pipe(error));
+        errors
+    }
+
+    /// Names the raw windows; they are a profile of their own.
+    fn name_raw(&mut self) -> Result<Profile> {
+        let window = self.raw.take();
+        let mut profile = Profile::new(Meta {
+            start_unix_ns: window.start_unix_ns,
+            duration_ns: window.duration_ns,
+            cpus: window.cpus.clone(),
+            accounting: Accounting {
+                user_cpu_ns: usage::cpu_ns(),
+                ..window.accounting.clone()
+            },
+            ..meta(&self.plan)
+        });
+        let namer = match &mut self.namer {
+            Some(namer) => namer,
+            None => self.namer.insert(
+                self.machine
+                    .namer(&self.plan.symbols)
+                    .context("reading the kernel's symbols")?,
+            ),
+        };
+        namer
+            .add_window(&window, &mut profile)
+            .context("naming stack frames")?;
+        Ok(profile)
+    }
+
+    /// Prints to standard output, as far as anything goes there.
+    fn print(&self, profile: &Profile, explanation: Option<&str>) -> Result<()> {
+        let format = match self.plan.stdout {
+            Stdout::Silent => return Ok(()),
+            Stdout::Report => Format::Text,
+            Stdout::Folded => Format::Folded,
+        };
+        if !self.reader {
+            return Ok(());
+        }
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        format
+            .write(profile, &self.plan.show, explanation, &mut out)
+            .and_then(|()| Ok(out.flush()?))
+            .context("writing to standard output")
+    }
+}
+
+fn write_stats(output: Output, whole: &mut Profile, first_sample_ns: Option<u64>) -> Result<()> {
+    whole.meta.accounting.user_cpu_ns = usage::cpu_ns();
+    let run = stats::Run {
+        max_rss_bytes: usage::max_rss_bytes(),
+        first_sample_ns,
+    };
+    output.write(|out| stats::write(whole, &run, out))
+}
+
+/// What is known of the capture beforehand.
+fn meta(plan: &Plan) -> Meta {
+    let request = &plan.request;
+    let (frequency_hz, period) = match request.sampling {
+        Sampling::Frequency(hz) => (Some(hz), None),
+        Sampling::Period(n) => (None, Some(n)),
+    };
+    Meta {
+        event: request.event.name.clone(),
+        timer_driven: request.event.timer_driven,
+        frequency_hz,
+        period,
+        filters: plan.filters.clone(),
+        kernel: crate::kernel::sysctl::read_text("kernel.osrelease").unwrap_or_default(),
+        ..Meta::default()
+    }
+}
+
+/// One window's accounting as a line of JSON.
+fn write_line(window: &RawWindow, lines: &mut Vec<u8>) {
+    let a = &window.accounting;
+    let sum: u64 = window.samples.iter().map(|sample| sample.count).sum();
+    let line = serde_json::json!({
+        "start_unix_ns": window.start_unix_ns,
+        "duration_ns": window.duration_ns,
+        "seen": a.seen,
+        "counted": a.counted,
+        "filtered": a.filtered,
+        "lost": a.lost,
+        "expected": a.expected,
+        "spilled": a.spilled,
+        "keys": window.samples.len(),
+        "sum_of_counts": sum,
+    });
+    lines.extend_from_slice(line.to_string().as_bytes());
+    lines.push(b'\n');
+}

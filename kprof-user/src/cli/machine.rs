@@ -1,0 +1,90 @@
+//! What `record` needs from the machine, behind traits, so that its loop is tested without one.
+
+use anyhow::Result;
+
+use super::plan::Symbols;
+use crate::capture::{Capture, RawWindow, Request};
+use crate::kernel::targets;
+use crate::kernel::threads::Snapshot;
+use crate::profile::Profile;
+
+/// A running capture.
+pub(super) trait Sampler {
+    /// What was counted since the last call.
+    fn drain(&mut self) -> Result<RawWindow>;
+    /// Stops and hands out the rest.
+    fn finish(self: Box<Self>) -> Result<RawWindow>;
+    /// From the start of this process to when sampling ran.
+    fn first_sample_ns(&self) -> Option<u64>;
+}
+
+/// Gives addresses names.
+pub(super) trait Namer {
+    /// Adds a window to a profile.
+    fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()>;
+}
+
+/// The machine under observation.
+pub(super) trait Machine {
+    /// Starts sampling.
+    fn start(&self, request: &Request) -> Result<Box<dyn Sampler>>;
+    /// Reads what names need.
+    fn namer(&self, options: &Symbols) -> Result<Box<dyn Namer>>;
+    /// CPU time of all threads now.
+    fn threads(&self) -> Result<Snapshot>;
+    /// Whether any of these processes and threads still runs.
+    fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool;
+}
+
+/// The one kprof runs on.
+#[derive(Debug)]
+pub(super) struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn start(&self, request: &Request) -> Result<Box<dyn Sampler>> {
+        Ok(Box::new(Capture::start(request)?))
+    }
+
+    fn namer(&self, _: &Symbols) -> Result<Box<dyn Namer>> {
+        anyhow::bail!("naming frames is not built yet")
+    }
+
+    fn threads(&self) -> Result<Snapshot> {
+        Snapshot::take()
+    }
+
+    fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool {
+        pids.iter()
+            .any(|&pid| targets::process_exists(pid).is_ok() && !is_zombie(pid))
+            || tids
+                .iter()
+                .any(|&tid| targets::thread_exists(tid).is_ok() && !is_zombie(tid))
+    }
+}
+
+/// Whether a task is dead and only waits to be reaped. A process whose first thread ended but others run on
+/// counts as alive.
+fn is_zombie(id: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+        return true;
+    };
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.trim_start().chars().next());
+    matches!(state, Some('Z' | 'X'))
+        && std::fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count) <= 1
+}
+
+impl Sampler for Capture {
+    fn drain(&mut self) -> Result<RawWindow> {
+        Capture::drain(self)
+    }
+
+    fn finish(self: Box<Self>) -> Result<RawWindow> {
+        Capture::finish(*self)
+    }
+
+    fn first_sample_ns(&self) -> Option<u64> {
+        Capture::first_sample_ns(self)
+    }
+}

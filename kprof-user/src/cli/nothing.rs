@@ -1,0 +1,174 @@
+//! An empty result explains itself.
+
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::values::{thousands, time_words};
+use crate::kernel::comm::Patterns;
+use crate::kernel::threads::{Snapshot, Thread};
+use crate::profile::Accounting;
+
+/// How many threads are named at most.
+const SHOWN: usize = 5;
+
+/// Why no sample matched, a few lines: what was sampled, what the matching threads did meanwhile, which names
+/// are close.
+pub(super) fn explain(
+    plan: &Plan,
+    accounting: &Accounting,
+    snapshots: Option<(&Snapshot, &Snapshot)>,
+    elapsed: Duration,
+) -> String {
+    let event = &plan.request.event.name;
+    let time = time_words(Duration::from_millis(elapsed.as_millis() as u64));
+    let lost = match accounting.lost_total() {
+        0 => String::new(),
+        n => format!(", {} lost", thousands(n)),
+    };
+    if accounting.seen == 0 {
+        return format!("no samples: the event {event} did not come in {time} on the CPUs sampled");
+    }
+    let mut lines = vec![format!(
+        "nothing matched {}: of {} samples of {event} in {time}, {} were of other threads{lost}",
+        if plan.filters.is_empty() {
+            "anything"
+        } else {
+            &plan.filters
+        },
+        thousands(accounting.seen),
+        thousands(accounting.filtered),
+    )];
+    if let Some((before, after)) = snapshots {
+        let filters = &plan.request.filters;
+        let meant = |thread: &Thread| {
+            filters
+                .comm
+                .as_ref()
+                .is_none_or(|patterns| patterns.matches(&thread.comm))
+                && (filters.pids.is_empty() || filters.pids.contains(&thread.tgid))
+                && (filters.tids.is_empty() || filters.tids.contains(&thread.tid))
+                && (!filters.kthreads || thread.kernel)
+        };
+        let used = after.since(before);
+        let matching: Vec<&Thread> = after
+            .threads
+            .iter()
+            .filter(|thread| meant(thread))
+            .collect();
+        if matching.is_empty() {
+            lines.push("no thread matches".to_owned() + &closest(filters.comm.as_ref(), after));
+        } else {
+            lines.push(matching_use(&matching, &used, plan, elapsed));
+        }
+    }
+    lines.join("\n")
+}
+
+fn matching_use(matching: &[&Thread], used: &[Thread], plan: &Plan, elapsed: Duration) -> String {
+    let cpu_ns = |tid: u32| used.iter().find(|t| t.tid == tid).map_or(0, |t| t.cpu_ns);
+    let mut threads: Vec<(u64, &Thread)> = matching.iter().map(|t| (cpu_ns(t.tid), *t)).collect();
+    threads.sort_by_key(|(ns, thread)| (std::cmp::Reverse(*ns), thread.tid));
+    let total: u64 = threads.iter().map(|(ns, _)| ns).sum();
+    let names: Vec<String> = threads
+        .iter()
+        .take(SHOWN)
+        .map(|(ns, t)| format!("{} ({}) {} ms", t.comm, t.tid, ns / 1_000_000))
+        .collect();
+    let more = if threads.len() > SHOWN { ", …" } else { "" };
+    let why = if total == 0 {
+        "they slept, or ran for less than the 10 ms that the kernel's accounting sees".to_owned()
+    } else if plan.request.cpus.is_some() || !plan.request.filters.cgroups.is_empty() {
+        "they ran outside the CPUs or cgroups asked for".to_owned()
+    } else {
+        "they ran too briefly to be hit: sample longer (-d) or more often (-F)".to_owned()
+    };
+    format!(
+        "{} that match used {} ms of CPU in {}: {}{more}; {why}",
+        if threads.len() == 1 {
+            "1 thread".to_owned()
+        } else {
+            format!("{} threads", threads.len())
+        },
+        total / 1_000_000,
+        time_words(Duration::from_millis(elapsed.as_millis() as u64)),
+        names.join(", "),
+    )
+}
+
+/// Names of threads that look like what was asked for.
+fn closest(patterns: Option<&Patterns>, threads: &Snapshot) -> String {
+    let Some(patterns) = patterns else {
+        return String::new();
+    };
+    let mut names: Vec<(usize, &str)> = Vec::new();
+    for thread in &threads.threads {
+        let distance = patterns
+            .texts()
+            .iter()
+            .map(|p| distance(p, &thread.comm))
+            .min()
+            .unwrap_or(usize::MAX);
+        if !names.iter().any(|(_, name)| *name == thread.comm) {
+            names.push((distance, &thread.comm));
+        }
+    }
+    names.sort();
+    let near: Vec<&str> = names
+        .iter()
+        .filter(|(d, _)| *d <= 4)
+        .take(SHOWN)
+        .map(|(_, name)| *name)
+        .collect();
+    match near.as_slice() {
+        [] => "; `ps -eo comm` lists the names there are".into(),
+        near => format!("; names like it: {}", near.join(", ")),
+    }
+}
+
+/// How far a pattern is from a name, or from the name's part before an instance: edits, without regard to case;
+/// a name that holds the pattern is near.
+fn distance(pattern: &str, name: &str) -> usize {
+    let pattern = pattern.to_lowercase().replace(['*', '?'], "");
+    let name = name.to_lowercase();
+    if !pattern.is_empty() && name.contains(&pattern) {
+        return 0;
+    }
+    let base = name.split(['/', ':', '.']).next().unwrap_or(&name);
+    let edits =
+        edits(pattern.as_bytes(), name.as_bytes()).min(edits(pattern.as_bytes(), base.as_bytes()));
+    // As many edits as half the pattern is another word.
+    if edits * 2 > pattern.len() {
+        usize::MAX
+    } else {
+        edits
+    }
+}
+
+/// Levenshtein distance.
+fn edits(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names() {
+        assert_eq!(edits(b"kitten", b"sitting"), 3);
+        assert_eq!(distance("ksoftirq", "ksoftirqd/0"), 0);
+        assert_eq!(distance("ksofirqd", "ksoftirqd/0"), 1);
+        assert_eq!(distance("KWORKER", "kworker/0:1"), 0);
+        assert_eq!(distance("nginx", "kswapd0"), usize::MAX);
+    }
+}

@@ -1,0 +1,383 @@
+//! From flags to a plan: everything that can be wrong is found here, before the kernel is touched.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+
+use super::args::{DEFAULT_FREQUENCY, RecordArgs};
+use super::failure::Failure;
+use super::output::Output;
+use super::signals::Stop;
+use crate::capture::{Filters, Request};
+use crate::format::Format;
+use crate::kernel::comm::Patterns;
+use crate::kernel::event::Event;
+use crate::kernel::sampling::Sampling;
+use crate::kernel::{cgroup, cpus, targets};
+use crate::profile::Show;
+
+/// `PERF_TYPE_TRACEPOINT` of linux/perf_event.h.
+const TRACEPOINT: u32 = 2;
+
+/// Samples due between two drains at most, which bounds the size of the maps.
+const SAMPLES_PER_WINDOW: u64 = 16_384;
+const LONGEST_WINDOW: Duration = Duration::from_secs(10);
+const SHORTEST_WINDOW: Duration = Duration::from_millis(50);
+/// So that a person at a terminal sees the number of samples move.
+const PROGRESS_WINDOW: Duration = Duration::from_secs(1);
+
+/// What goes to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stdout {
+    /// The report, for a person.
+    Report,
+    /// Folded stacks, for a program.
+    Folded,
+    /// Nothing.
+    Silent,
+}
+
+/// How frames are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Symbols {
+    /// Source lines and inlined functions too.
+    pub(super) lines: bool,
+    /// Where to take them from; `None`: where distributions put it.
+    pub(super) vmlinux: Option<std::path::PathBuf>,
+}
+
+/// What `record` is going to do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What to sample.
+    pub(super) request: Request,
+    /// Which samples the outputs show.
+    pub(super) show: Show,
+    /// `None`: until Ctrl-C.
+    pub(super) duration: Option<Duration>,
+    /// Print after each of these.
+    pub(super) interval: Option<Duration>,
+    /// What goes to standard output.
+    pub(super) stdout: Stdout,
+    /// Files with the whole capture.
+    pub(super) outputs: Vec<(Output, Format)>,
+    /// File for the accounting of the whole capture.
+    pub(super) stats: Option<Output>,
+    /// File for the accounting of each window.
+    pub(super) stats_windows: Option<Output>,
+    /// Options of the symbolizer.
+    pub(super) symbols: Symbols,
+    /// The filters in words.
+    pub(super) filters: String,
+    /// Show a progress line.
+    pub(super) progress: bool,
+    /// Keep notes to oneself.
+    pub(super) quiet: bool,
+}
+
+/// Checks all flags, opens all outputs and blocks the signals that mean "stop".
+pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
+    let duration = (!args.duration.is_zero()).then_some(args.duration);
+    check_times(args, duration)?;
+    let event = Event::parse(&args.event).map_err(Failure::Usage)?;
+    let sampling = sampling(args, &event);
+    sampling.check().map_err(Failure::Usage)?;
+    if args.max_stacks == Some(0) {
+        return Err(Failure::usage(
+            "--max-stacks 0 leaves no room for any stack; leave it out to have it worked out",
+        ));
+    }
+    let cpus = args.cpu.as_deref().map(chosen_cpus).transpose()?;
+    let filters = filters(args)?;
+    let online = cpus::online()?.len();
+    let cpu_count = cpus.as_ref().map_or(online, Vec::len) as u64;
+    if let Some(vmlinux) = &args.vmlinux {
+        std::fs::File::open(vmlinux)
+            .with_context(|| format!("read --vmlinux {}", vmlinux.display()))?;
+    }
+    let progress = !args.quiet && std::io::stderr().is_terminal();
+    let window = window(&sampling, cpu_count, duration, args.interval, progress);
+
+    let (files, stop) = open(args)?;
+    let stdout = match () {
+        () if files.outputs.iter().any(|(output, _)| output.is_stdout()) => Stdout::Silent,
+        () if args.quiet && !args.output.is_empty() => Stdout::Silent,
+        () if std::io::stdout().is_terminal() => Stdout::Report,
+        () => Stdout::Folded,
+    };
+    let plan = Plan {
+        request: Request {
+            event,
+            sampling,
+            cpus,
+            filters,
+            window,
+            max_stacks: args.max_stacks,
+        },
+        show: Show {
+            idle: args.show_idle,
+            user: args.show_user,
+            addresses: args.addresses,
+            threads: args.threads,
+        },
+        duration,
+        interval: args.interval,
+        stdout,
+        outputs: files.outputs,
+        stats: files.stats,
+        stats_windows: files.stats_windows,
+        symbols: Symbols {
+            lines: args.lines,
+            vmlinux: args.vmlinux.clone(),
+        },
+        filters: args.filters(),
+        progress,
+        quiet: args.quiet,
+    };
+    Ok((plan, stop))
+}
+
+fn check_times(args: &RecordArgs, duration: Option<Duration>) -> Result<(), Failure> {
+    match (args.interval, duration) {
+        (Some(interval), _) if interval < Duration::from_millis(1) => Err(Failure::usage(
+            "-i is shorter than 1ms; leave it out to print once, at the end",
+        )),
+        (Some(interval), Some(duration)) if interval > duration => Err(Failure::usage(
+            "-i is longer than -d, so that no window would ever be complete; make -d longer or -i shorter",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn sampling(args: &RecordArgs, event: &Event) -> Sampling {
+    match (args.freq, args.period) {
+        (_, Some(period)) => Sampling::Period(period),
+        (Some(hz), None) => Sampling::Frequency(hz),
+        // A tracepoint is taken each time, as in perf: a rate of something rare would catch nothing.
+        (None, None) if event.type_ == TRACEPOINT => Sampling::Period(1),
+        (None, None) => Sampling::Frequency(DEFAULT_FREQUENCY),
+    }
+}
+
+fn chosen_cpus(list: &str) -> Result<Vec<u32>, Failure> {
+    let chosen = cpus::parse_list(list)
+        .context("--cpu")
+        .map_err(Failure::Usage)?;
+    let online = cpus::online()?;
+    let there: Vec<u32> = chosen
+        .into_iter()
+        .filter(|cpu| online.contains(cpu))
+        .collect();
+    if there.is_empty() {
+        let online: Vec<String> = online.iter().map(u32::to_string).collect();
+        return Err(Failure::usage(format!(
+            "--cpu {list} names no CPU that is online; online are {}",
+            online.join(",")
+        )));
+    }
+    Ok(there)
+}
+
+fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
+    if args.pid.contains(&0) {
+        return Err(Failure::usage(
+            "--pid 0 is no process; --show-idle shows the idle loop",
+        ));
+    }
+    if args.tid.contains(&0) {
+        return Err(Failure::usage(
+            "--tid 0 is no thread; --show-idle shows the idle loop",
+        ));
+    }
+    let comm = match args.comm.as_slice() {
+        [] => None,
+        patterns => Some(
+            Patterns::parse(patterns)
+                .context("--comm")
+                .map_err(Failure::Usage)?,
+        ),
+    };
+    for &pid in &args.pid {
+        targets::process_exists(pid).with_context(|| format!("--pid {pid}"))?;
+    }
+    for &tid in &args.tid {
+        targets::thread_exists(tid).with_context(|| format!("--tid {tid}"))?;
+    }
+    for path in &args.cgroup {
+        cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
+    }
+    let (mut pids, mut tids) = (args.pid.clone(), args.tid.clone());
+    pids.sort_unstable();
+    pids.dedup();
+    tids.sort_unstable();
+    tids.dedup();
+    if !pids.is_empty() && !tids.is_empty() {
+        // Different flags narrow: only those threads that belong to one of the processes.
+        tids.retain(|tid| pids.iter().any(|pid| belongs(*pid, *tid)));
+        if tids.is_empty() {
+            return Err(Failure::usage(
+                "--pid and --tid contradict each other: none of the threads belongs to one of the processes",
+            ));
+        }
+        pids.clear();
+    }
+    if args.kthreads {
+        let all = pids.iter().chain(&tids);
+        if all.clone().next().is_some() && all.copied().all(is_user_task) {
+            return Err(Failure::usage(
+                "--kthreads contradicts --pid and --tid: none of them is a kernel thread",
+            ));
+        }
+    }
+    Ok(Filters {
+        comm,
+        pids,
+        tids,
+        kthreads: args.kthreads,
+        cgroups: args.cgroup.clone(),
+    })
+}
+
+fn belongs(pid: u32, tid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+}
+
+/// Whether a task is known to be no kernel thread: `flags` is field 9 of /proc/PID/stat (proc(5)).
+fn is_user_task(id: u32) -> bool {
+    const PF_KTHREAD: u64 = 0x0020_0000;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+        return false;
+    };
+    let flags = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
+}
+
+/// Time between two drains: as long as the maps stay small, and an even part of the interval.
+fn window(
+    sampling: &Sampling,
+    cpus: u64,
+    duration: Option<Duration>,
+    interval: Option<Duration>,
+    progress: bool,
+) -> Duration {
+    let room = match sampling {
+        Sampling::Frequency(hz) => {
+            Duration::from_secs_f64(SAMPLES_PER_WINDOW as f64 / (hz.max(&1) * cpus.max(1)) as f64)
+        }
+        // How often the event comes is not known beforehand.
+        Sampling::Period(_) => Duration::from_secs(1),
+    };
+    let mut longest = room.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+    if progress {
+        longest = longest.min(PROGRESS_WINDOW);
+    }
+    let whole = interval.or(duration).unwrap_or(longest);
+    let parts = whole.as_nanos().div_ceil(longest.as_nanos()).max(1);
+    Duration::from_nanos((whole.as_nanos() / parts) as u64)
+}
+
+struct Files {
+    outputs: Vec<(Output, Format)>,
+    stats: Option<Output>,
+    stats_windows: Option<Output>,
+}
+
+fn open(args: &RecordArgs) -> Result<(Files, Stop), Failure> {
+    let formats = args
+        .output
+        .iter()
+        .map(|path| format_of(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths: Vec<&std::path::Path> = args.output.iter().map(AsRef::as_ref).collect();
+    paths.extend(args.stats.as_deref());
+    paths.extend(args.stats_windows.as_deref());
+
+    // A pipe without a reader makes the opening wait, and Ctrl-C has to end that wait; nothing is to be cleaned
+    // up yet. From the first temporary file on, signals wait their turn.
+    let mut opened: Vec<Option<Output>> = Vec::new();
+    for path in &paths {
+        opened.push(if Output::is_special(path) {
+            Some(Output::open(path)?)
+        } else {
+            None
+        });
+    }
+    let stop = Stop::block();
+    for (slot, path) in opened.iter_mut().zip(&paths) {
+        if slot.is_none() {
+            *slot = Some(Output::open(path)?);
+        }
+    }
+    let mut opened: Vec<Output> = opened.into_iter().flatten().collect();
+    for (i, a) in opened.iter().enumerate() {
+        if let Some(b) = opened[..i].iter().find(|b| a.same_place(b)) {
+            return Err(Failure::usage(format!(
+                "{} and {} are the same file; give each output a name of its own",
+                b.path.display(),
+                a.path.display()
+            )));
+        }
+    }
+    let mut rest = opened.split_off(formats.len()).into_iter();
+    let stats = args.stats.as_ref().and_then(|_| rest.next());
+    let stats_windows = args.stats_windows.as_ref().and_then(|_| rest.next());
+    Ok((
+        Files {
+            outputs: opened.into_iter().zip(formats).collect(),
+            stats,
+            stats_windows,
+        },
+        stop,
+    ))
+}
+
+fn format_of(path: &std::path::Path) -> Result<Format, Failure> {
+    match Format::from_path(path) {
+        Ok(format) => Ok(format),
+        // Streams have no ending to tell the format by.
+        Err(_) if Output::is_special(path) => Ok(Format::Folded),
+        Err(error) => Err(Failure::Usage(
+            anyhow!(error).context(format!("-o {}", path.display())),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    #[test]
+    fn windows_stay_small_and_divide_the_interval() {
+        let at = |hz, cpus, duration, interval| {
+            window(&Sampling::Frequency(hz), cpus, duration, interval, false)
+        };
+        assert_eq!(at(99, 2, Some(S(10)), None), S(10));
+        assert_eq!(at(99, 2, None, None), S(10));
+        assert_eq!(
+            at(4_999, 2, Some(S(10)), Some(Duration::from_millis(50))),
+            Duration::from_millis(50)
+        );
+        let fine = at(4_999, 2, Some(S(10)), None);
+        assert!(
+            fine < S(2) && S(10).as_nanos() / fine.as_nanos() * fine.as_nanos() > 9_999_000_000,
+            "{fine:?}"
+        );
+        assert_eq!(at(100_000, 4_096, Some(S(10)), None), SHORTEST_WINDOW);
+        assert_eq!(
+            window(&Sampling::Frequency(99), 2, Some(S(10)), None, true),
+            S(1)
+        );
+    }
+
+    #[test]
+    fn threads_belong_to_processes() {
+        let pid = std::process::id();
+        assert!(belongs(pid, pid) && !belongs(1, pid));
+        assert!(is_user_task(pid) && !is_user_task(2));
+    }
+}

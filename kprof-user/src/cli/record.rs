@@ -1,0 +1,217 @@
+//! `kprof record`: sample, drain, name, print.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::args::RecordArgs;
+use super::emit::Emitter;
+use super::failure::Failure;
+use super::machine::{Machine, Sampler, ThisMachine};
+use super::nothing;
+use super::plan::{self, Plan};
+use super::progress::Progress;
+use super::signals::Stop;
+use crate::kernel::threads::Snapshot;
+
+/// How often targets and the progress line are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the command.
+pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
+    let (plan, stop) = plan::plan(args)?;
+    record(plan, &stop, &ThisMachine)
+}
+
+/// Why sampling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The time was up.
+    Time,
+    /// Ctrl-C or SIGTERM.
+    Signal,
+    /// All processes and threads asked for are gone.
+    TargetsGone,
+    /// The reader of standard output went away.
+    ReaderGone,
+}
+
+/// Samples as planned and writes all outputs, also those of a capture that ended early.
+pub(super) fn record(plan: Plan, stop: &Stop, machine: &dyn Machine) -> Result<(), Failure> {
+    if stop.requested() {
+        return Err(Failure::Interrupted);
+    }
+    let capture = machine.start(&plan.request)?;
+    let started = Instant::now();
+    // Only needed to explain an empty result, but then it must be from now.
+    let before = match plan.request.filters.is_empty() {
+        true => None,
+        false => machine.threads().ok(),
+    };
+    let mut emitter = Emitter::new(plan, machine, capture.first_sample_ns());
+    let mut errors = Vec::new();
+    let end = match sample(capture, started, stop, machine, &mut emitter) {
+        Ok(end) => end,
+        Err(error) => {
+            errors.push(error);
+            End::Time
+        }
+    };
+    stop.allow_abort();
+    if end == End::Signal && emitter.accounting().seen == 0 {
+        return Err(Failure::Interrupted);
+    }
+    note_end(end, &emitter, started);
+    let explanation = explain(&emitter, before.as_ref(), machine, started.elapsed());
+    errors.extend(emitter.finish(explanation.as_deref()));
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Failed(errors)),
+    }
+}
+
+/// Drains until the end; the last window is in the emitter when this returns `Ok`.
+fn sample(
+    mut capture: Box<dyn Sampler>,
+    started: Instant,
+    stop: &Stop,
+    machine: &dyn Machine,
+    emitter: &mut Emitter<'_>,
+) -> Result<End> {
+    let plan = emitter.plan();
+    let deadline = plan.duration.map(|duration| started + duration);
+    let (pids, tids) = (
+        plan.request.filters.pids.clone(),
+        plan.request.filters.tids.clone(),
+    );
+    let targeted = !pids.is_empty() || !tids.is_empty();
+    let mut progress = Progress::new(plan.progress, started, plan.duration);
+    let mut windows = Grid::new(started, plan.request.window);
+    let mut prints = plan.interval.map(|interval| Grid::new(started, interval));
+    let end = loop {
+        let now = Instant::now();
+        let mut wake = windows.next;
+        wake = deadline.map_or(wake, |deadline| wake.min(deadline));
+        if targeted || progress.is_on() {
+            wake = wake.min(now + LOOK);
+        }
+        if stop.wait_until(wake) {
+            break End::Signal;
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            break End::Time;
+        }
+        if targeted && !machine.any_alive(&pids, &tids) {
+            break End::TargetsGone;
+        }
+        if windows.passed(now) {
+            let window = capture.drain().context("reading what was sampled")?;
+            if window
+                .accounting
+                .lost
+                .keys()
+                .any(|reason| reason.ends_with("_full"))
+            {
+                windows.halve();
+            }
+            emitter.add(window)?;
+            if prints.as_mut().is_some_and(|prints| prints.passed(now))
+                && !emitter.print_window()?
+            {
+                break End::ReaderGone;
+            }
+        }
+        progress.show(emitter.accounting());
+    };
+    progress.clear();
+    let rest = capture.finish().context("reading what was sampled last")?;
+    emitter.add(rest)?;
+    Ok(end)
+}
+
+/// Points in time, evenly apart.
+struct Grid {
+    next: Instant,
+    step: Duration,
+}
+
+impl Grid {
+    fn new(start: Instant, step: Duration) -> Grid {
+        Grid {
+            next: start + step,
+            step,
+        }
+    }
+
+    /// Whether the next point has come; then moves to the first one that has not.
+    fn passed(&mut self, now: Instant) -> bool {
+        if now < self.next {
+            return false;
+        }
+        let late = now.duration_since(self.next).as_nanos() / self.step.as_nanos().max(1);
+        self.next += self.step * (late as u32 + 1);
+        true
+    }
+
+    /// Goes twice as fast: a map was full.
+    fn halve(&mut self) {
+        if self.step >= Duration::from_millis(20) {
+            self.step /= 2;
+            self.next -= self.step;
+        }
+    }
+}
+
+fn note_end(end: End, emitter: &Emitter<'_>, started: Instant) {
+    if emitter.plan().quiet || end != End::TargetsGone {
+        return;
+    }
+    let after = super::values::time_words(started.elapsed());
+    let targets = &emitter.plan().request.filters;
+    let what = match (targets.pids.as_slice(), targets.tids.as_slice()) {
+        ([pid], []) => format!("process {pid} has"),
+        ([], [tid]) => format!("thread {tid} has"),
+        _ => "all processes and threads asked for have".into(),
+    };
+    eprintln!("kprof: {what} exited, so sampling ended after {after}");
+}
+
+/// Says on standard error why there is nothing to see, if so.
+fn explain(
+    emitter: &Emitter<'_>,
+    before: Option<&Snapshot>,
+    machine: &dyn Machine,
+    elapsed: Duration,
+) -> Option<String> {
+    let plan = emitter.plan();
+    let accounting = emitter.accounting();
+    if accounting.counted > 0 {
+        return None;
+    }
+    let after = before.and_then(|_| machine.threads().ok());
+    let text = nothing::explain(plan, accounting, before.zip(after.as_ref()), elapsed);
+    if !plan.quiet {
+        text.lines().for_each(|line| eprintln!("kprof: {line}"));
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_skips_what_it_missed_and_stays_in_step() {
+        let start = Instant::now();
+        let ms = |n| start + Duration::from_millis(n);
+        let mut grid = Grid::new(start, Duration::from_millis(50));
+        assert!(!grid.passed(ms(49)));
+        assert!(grid.passed(ms(50)));
+        assert_eq!(grid.next, ms(100));
+        assert!(grid.passed(ms(230)));
+        assert_eq!(grid.next, ms(250));
+        grid.halve();
+        assert_eq!(grid.next, ms(225));
+    }
+}
