@@ -8,9 +8,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build_ebpf;
+mod host;
 mod load;
+#[path = "../../kprof-user/build/lock.rs"]
+mod lock;
 mod run;
 mod test;
+mod toolchain;
 
 /// Build, run, test and load kprof.
 #[derive(Parser)]

@@ -1,10 +1,99 @@
-//! (being built)
+//! `cargo xtask test`: everything that must hold before a change goes in.
 
-/// Options of the task.
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use crate::host::{self, say};
+use crate::{build_ebpf, run};
+
+/// Options of `cargo xtask test`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Arguments for `cargo test`, after `--`; with any, only the tests run, not the checks.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    args: Vec<String>,
+}
 
-/// Runs the task.
-pub(crate) fn run(_args: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+/// Runs every step even where one fails, and fails if any did.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut failed = Vec::new();
+    let mut step = |name: &'static str, result: &mut dyn FnMut() -> anyhow::Result<()>| {
+        let begin = Instant::now();
+        eprintln!("\n==== {name}");
+        let outcome = result();
+        if let Err(error) = outcome {
+            say(format_args!("FAILED: {name}: {error:#}"));
+            failed.push(name);
+        }
+        eprintln!("==== {name}: {:.0} s", begin.elapsed().as_secs_f64());
+    };
+
+    if args.args.is_empty() {
+        // The checks mustn't mend what they check: a stale object fails below, by build-ebpf --check.
+        step("format", &mut || {
+            show(host::cargo().args(["fmt", "--all", "--check"]))
+        });
+        step("lints", &mut || {
+            let words = "clippy --quiet --locked --workspace --all-targets -- -D warnings";
+            show(host::cargo().args(words.split(' ')))
+        });
+        step("docs", &mut || {
+            let words = "doc --quiet --locked --workspace --no-deps --document-private-items";
+            show(
+                host::cargo()
+                    .args(words.split(' '))
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            )
+        });
+        step("BPF object", &mut build_ebpf::check);
+    } else {
+        step("BPF object", &mut build_ebpf::refresh);
+    }
+    let mut kprof = None;
+    step("kprof", &mut || {
+        kprof = Some(run::build()?);
+        Ok(())
+    });
+    step("tests: unit, golden, live", &mut || {
+        let mut cargo = host::cargo();
+        cargo
+            .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+            .args(&args.args);
+        if !args.args.iter().any(|word| word == "--") {
+            cargo.arg("--");
+        }
+        // One at a time: the live ones load and measure the whole machine.
+        cargo.arg("--test-threads=1");
+        cargo.env(
+            "KPROF",
+            kprof.as_ref().context("there is no kprof to test")?,
+        );
+        show(&mut cargo)
+    });
+
+    eprintln!("\n==== {:.0} s in all", start.elapsed().as_secs_f64());
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    eprintln!("==== all passed");
+    Ok(())
+}
+
+/// Runs a command whose own output is what people want to see.
+fn show(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .context("starting cargo")?;
+    if !status.success() {
+        bail!("{status}");
+    }
+    Ok(())
 }
