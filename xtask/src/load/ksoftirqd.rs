@@ -1,19 +1,12 @@
 //! `ksoftirqd`: a flood of small packets, received on the CPU next to the sender's.
 
-use std::io::IoSlice;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::io::Errno;
-use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use super::run::Run;
 use super::steered::Steered;
 use super::{cpu, proc};
-
-/// Packets handed to the kernel by one system call.
-const BATCH: usize = 64;
-const PAYLOAD: [u8; 18] = [0x6b; 18];
 
 pub(super) fn run(run: &Run) -> Result<String> {
     let (sending, receiving) = cpu::pair()?;
@@ -44,21 +37,9 @@ pub(super) fn run(run: &Run) -> Result<String> {
 fn flood(run: &Run, path: &Steered, cpu: usize) -> Result<u64> {
     rustix::thread::set_name(c"kprof-flood").context("name the sending thread")?;
     cpu::pin(cpu)?;
-    let payload = [IoSlice::new(&PAYLOAD)];
-    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> =
-        (0..BATCH).map(|_| SendAncillaryBuffer::default()).collect();
-    let mut batch: Vec<MMsgHdr<'_>> = controls
-        .iter_mut()
-        .map(|control| MMsgHdr::new(&payload, control))
-        .collect();
     let mut sent = 0;
     while !run.over() {
-        match sendmmsg(&path.sender, &mut batch, SendFlags::empty()) {
-            Ok(count) => sent += count as u64,
-            // A full queue or a signal: go on.
-            Err(Errno::NOBUFS | Errno::INTR | Errno::AGAIN) => {}
-            Err(errno) => return Err(errno).context("send packets to the receiving namespace"),
-        }
+        sent += path.send()?;
     }
     Ok(sent)
 }

@@ -31,6 +31,9 @@ impl Rtnetlink {
     }
 
     /// Makes the veth device `name` in this namespace, with its other end `peer` in `peer_netns`.
+    ///
+    /// The device takes no more than two segments in one packet, so that a longer train of segments
+    /// is cut into single packets on its way in.
     pub(super) fn add_veth(
         &self,
         name: &str,
@@ -40,6 +43,7 @@ impl Rtnetlink {
         let mut request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
         request.link_header(0, 0);
         request.string(libc::IFLA_IFNAME, name);
+        request.attribute(libc::IFLA_GSO_MAX_SEGS, &2u32.to_ne_bytes());
         let info = request.open(libc::IFLA_LINKINFO);
         request.attribute(libc::IFLA_INFO_KIND, b"veth");
         let data = request.open(libc::IFLA_INFO_DATA);
