@@ -21,6 +21,7 @@ mod many_stacks;
 mod netlink;
 mod netns;
 mod proc;
+mod random;
 mod run;
 mod scratch;
 mod softirq_idle;

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -39,13 +38,6 @@ impl Run {
     /// Whether the load has to end now.
     pub(super) fn over(&self) -> bool {
         STOP.load(Ordering::Relaxed) || Instant::now() >= self.deadline
-    }
-
-    /// Sleeps until the end of the run.
-    pub(super) fn wait(&self) {
-        while !self.over() {
-            thread::sleep(Duration::from_millis(20));
-        }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
