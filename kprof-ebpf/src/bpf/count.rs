@@ -30,7 +30,9 @@ pub(crate) fn add<E: Epoch>(key: &Key) -> Counter {
 
 #[inline(always)]
 fn increment<E: Epoch>(key: &Key) -> bool {
-    let Some(count) = E::COUNTS.get_ptr_mut(key) else { return false };
+    let Some(count) = E::COUNTS.get_ptr_mut(key) else {
+        return false;
+    };
     // SAFETY: the pointer is into the map's value, which other CPUs change by atomic addition only.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
     true

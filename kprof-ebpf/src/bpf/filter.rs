@@ -36,9 +36,15 @@ pub(crate) fn by_comm(comm: [u64; 2]) -> bool {
     if words == 0 {
         return false;
     }
-    let Some(table) = COMM_TABLE.get(0) else { return true };
+    let Some(table) = COMM_TABLE.get(0) else {
+        return true;
+    };
     // Few patterns fit one word, and then a step is a handful of instructions.
-    if words == 1 { !accepts::<1>(table, comm) } else { !accepts::<COMM_WORDS>(table, comm) }
+    if words == 1 {
+        !accepts::<1>(table, comm)
+    } else {
+        !accepts::<COMM_WORDS>(table, comm)
+    }
 }
 
 #[inline(always)]
@@ -120,7 +126,9 @@ pub(crate) fn hit_is_due() -> bool {
     if period <= 1 {
         return true;
     }
-    let Some(hits) = HITS.get_ptr_mut(0) else { return true };
+    let Some(hits) = HITS.get_ptr_mut(0) else {
+        return true;
+    };
     // SAFETY: this CPU's own element; programs do not nest on a CPU.
     let hits = unsafe { &mut *hits };
     *hits += 1;

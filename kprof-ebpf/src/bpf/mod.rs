@@ -38,10 +38,14 @@ pub(crate) fn kprof_hit(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn run(ctx: *mut c_void, has_regs: bool) {
     // Read once: everything below belongs to this one epoch.
-    let Some(epoch) = EPOCH.get_ptr(0) else { return };
+    let Some(epoch) = EPOCH.get_ptr(0) else {
+        return;
+    };
     // SAFETY: the pointer is into the map's value; userspace may write it, hence volatile.
     let epoch = unsafe { epoch.read_volatile() } & 1;
-    let Some(counters) = COUNTERS.get_ptr_mut(epoch) else { return };
+    let Some(counters) = COUNTERS.get_ptr_mut(epoch) else {
+        return;
+    };
     // SAFETY: this CPU's own element; programs do not nest on a CPU (kernel/events/core.c and
     // kernel/trace/bpf_trace.c hold bpf_prog_active).
     let counters = unsafe { &mut *counters };
@@ -65,10 +69,25 @@ fn run(ctx: *mut c_void, has_regs: bool) {
         return;
     }
 
-    let kthread = if task_flags & task::PF_KTHREAD != 0 { flags::KTHREAD } else { 0 };
+    let kthread = if task_flags & task::PF_KTHREAD != 0 {
+        flags::KTHREAD
+    } else {
+        0
+    };
     // SAFETY: the helper takes nothing and cannot fail.
-    let idle_cpu = if tid == 0 { unsafe { bpf_get_smp_processor_id() } } else { 0 };
-    let mut key = Key { stack: 0, comm, tgid, tid, flags: kthread, idle_cpu };
+    let idle_cpu = if tid == 0 {
+        unsafe { bpf_get_smp_processor_id() }
+    } else {
+        0
+    };
+    let mut key = Key {
+        stack: 0,
+        comm,
+        tgid,
+        tid,
+        flags: kthread,
+        idle_cpu,
+    };
     // The maps differ, so the verifier sees each epoch's path once.
     if epoch == 0 {
         take::<EpochA>(ctx, has_regs, &mut key, counters);

@@ -66,12 +66,19 @@ fn in_user_mode(ctx: *mut c_void) -> bool {
 
 #[inline(always)]
 fn spill<E: Epoch>(ctx: *mut c_void) -> Stack {
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return Stack::Lost(Counter::Other) };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
+        return Stack::Lost(Counter::Other);
+    };
     // SAFETY: this CPU's own element; programs do not nest on a CPU.
     let scratch = unsafe { &mut *scratch };
     // SAFETY: the buffer is as long as said; the helper fills what it does not use with zeros.
     let bytes = unsafe {
-        bpf_get_stack(ctx, scratch.frames.as_mut_ptr().cast(), (MAX_FRAMES * 8) as u32, 0)
+        bpf_get_stack(
+            ctx,
+            scratch.frames.as_mut_ptr().cast(),
+            (MAX_FRAMES * 8) as u32,
+            0,
+        )
     };
     if bytes <= 0 {
         return Stack::Lost(Counter::StackFault);

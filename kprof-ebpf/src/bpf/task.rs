@@ -50,7 +50,10 @@ impl Task {
     #[inline(always)]
     pub(crate) fn comm(self) -> [u64; 2] {
         if setting!(has_task_btf) == 1 && setting!(task_comm_offset) != 0 {
-            let field = self.0.wrapping_add(setting!(task_comm_offset) as usize).cast::<u64>();
+            let field = self
+                .0
+                .wrapping_add(setting!(task_comm_offset) as usize)
+                .cast::<u64>();
             // SAFETY: the verifier checks both loads against the kernel's own type of the task.
             let [first, second] =
                 unsafe { [field.read_volatile(), field.wrapping_add(1).read_volatile()] };

@@ -13,7 +13,11 @@ const STACK_GONE: &str = "stack_gone";
 pub(super) fn sum(cpus: &[Counters]) -> Counters {
     let mut total = Counters::default();
     for cpu in cpus {
-        let Counters { seen, spilled, ended } = cpu;
+        let Counters {
+            seen,
+            spilled,
+            ended,
+        } = cpu;
         total.seen += seen;
         total.spilled += spilled;
         for (total, ended) in total.ended.iter_mut().zip(ended) {
@@ -25,7 +29,11 @@ pub(super) fn sum(cpus: &[Counters]) -> Counters {
 
 /// What was added between two readings of one epoch's counters.
 pub(super) fn difference(now: &Counters, before: &Counters) -> Counters {
-    let mut added = Counters { seen: now.seen - before.seen, spilled: now.spilled - before.spilled, ..*now };
+    let mut added = Counters {
+        seen: now.seen - before.seen,
+        spilled: now.spilled - before.spilled,
+        ..*now
+    };
     for (added, before) in added.ended.iter_mut().zip(&before.ended) {
         *added -= before;
     }
@@ -37,7 +45,9 @@ pub(super) fn difference(now: &Counters, before: &Counters) -> Counters {
 pub(super) fn settle(added: &Counters, drained: u64, gone: u64) -> anyhow::Result<Accounting> {
     let counted = added.ended[Counter::Counted as usize];
     if drained > counted {
-        anyhow::bail!("the counts map held {drained} samples where the program counted {counted}: please report this");
+        anyhow::bail!(
+            "the counts map held {drained} samples where the program counted {counted}: please report this"
+        );
     }
     let mut accounting = Accounting {
         seen: added.seen,
@@ -75,15 +85,25 @@ mod tests {
     use super::*;
 
     fn counters(seen: u64, spilled: u64, ended: [u64; 8]) -> Counters {
-        Counters { seen, spilled, ended }
+        Counters {
+            seen,
+            spilled,
+            ended,
+        }
     }
 
     #[test]
     fn differences_are_taken_field_by_field() {
         let before = counters(10, 1, [5, 4, 1, 0, 0, 0, 0, 0]);
         let now = counters(25, 3, [15, 8, 1, 0, 0, 0, 0, 1]);
-        assert_eq!(difference(&now, &before), counters(15, 2, [10, 4, 0, 0, 0, 0, 0, 1]));
-        assert_eq!(sum(&[before, now]), counters(35, 4, [20, 12, 2, 0, 0, 0, 0, 1]));
+        assert_eq!(
+            difference(&now, &before),
+            counters(15, 2, [10, 4, 0, 0, 0, 0, 0, 1])
+        );
+        assert_eq!(
+            sum(&[before, now]),
+            counters(35, 4, [20, 12, 2, 0, 0, 0, 0, 1])
+        );
     }
 
     #[test]
@@ -91,7 +111,10 @@ mod tests {
         let added = counters(15, 2, [10, 3, 0, 2, 0, 0, 0, 0]);
         let accounting = settle(&added, 10, 0).unwrap();
         assert!(accounting.adds_up());
-        assert_eq!((accounting.seen, accounting.counted, accounting.filtered), (15, 10, 3));
+        assert_eq!(
+            (accounting.seen, accounting.counted, accounting.filtered),
+            (15, 10, 3)
+        );
         assert_eq!(accounting.lost.get("counts_busy"), Some(&2));
     }
 

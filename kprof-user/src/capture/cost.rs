@@ -16,7 +16,11 @@ impl Cost {
     /// Asks the kernel to measure (Linux 5.8, `CAP_SYS_ADMIN`); does without where it refuses.
     pub(super) fn start() -> Cost {
         let stats = aya::sys::enable_stats(aya::sys::Stats::RunTime).ok();
-        Cost { _stats: stats, last: (0, 0), last_cpu: 0 }
+        Cost {
+            _stats: stats,
+            last: (0, 0),
+            last_cpu: 0,
+        }
     }
 
     /// Nanoseconds in the program, and runs, since the last call.
@@ -39,7 +43,10 @@ impl Cost {
 }
 
 fn clock_ns(clock: libc::clockid_t) -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a live struct for the call to fill.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -53,7 +60,13 @@ fn process_cpu_ns() -> u64 {
 pub(super) fn process_age_ns() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name in parentheses may hold spaces; field 22 (`starttime`) is the 20th behind it.
-    let ticks: u64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let ticks: u64 = stat
+        .rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()?;
     // SAFETY: the call takes an integer.
     let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).ok()?;
     let start = ticks * (1_000_000_000 / per_second.max(1));

@@ -33,25 +33,40 @@ impl Epoch {
         counts: &mut Counts,
     ) -> Result<Accounting> {
         let mut cpus = vec![Counters::default(); possible_cpus];
-        loaded.counters.get_per_cpu(&index, &mut cpus).context("cannot read the BPF counters")?;
+        loaded
+            .counters
+            .get_per_cpu(&index, &mut cpus)
+            .context("cannot read the BPF counters")?;
         let now = account::sum(&cpus);
         let added = account::difference(&now, &self.counters);
         self.counters = now;
 
         let maps = &loaded.epochs[index as usize & 1];
         let counted = added.ended[Counter::Counted as usize];
-        let room = usize::try_from(counted).unwrap_or(usize::MAX).clamp(64, 1024);
+        let room = usize::try_from(counted)
+            .unwrap_or(usize::MAX)
+            .clamp(64, 1024);
         let mut entries = Vec::with_capacity(room);
         maps.counts
-            .take_all(room, (Key::default(), 0), |key, count| entries.push((*key, *count)))
+            .take_all(room, (Key::default(), 0), |key, count| {
+                entries.push((*key, *count))
+            })
             .context("cannot drain the counts map")?;
 
         let (mut drained, mut gone) = (0, 0);
         for (key, count) in entries {
             drained += count;
-            match self.known.resolve(&key, maps, interner).context("cannot read a stack")? {
+            match self
+                .known
+                .resolve(&key, maps, interner)
+                .context("cannot read a stack")?
+            {
                 Some(stack) => {
-                    let key = Key { stack: stack.into(), flags: key.flags & !flags::SPILLED, ..key };
+                    let key = Key {
+                        stack: stack.into(),
+                        flags: key.flags & !flags::SPILLED,
+                        ..key
+                    };
                     *counts.entry(key).or_default() += count;
                 }
                 None => gone += count,
@@ -61,8 +76,13 @@ impl Epoch {
         if accounting.lost_total() > 0 {
             self.known.note_leak();
         }
-        if self.known.is_crowded(sizes, accounting.counted, accounting.spilled) {
-            self.known.clear(maps, sizes).context("cannot clear the stack maps")?;
+        if self
+            .known
+            .is_crowded(sizes, accounting.counted, accounting.spilled)
+        {
+            self.known
+                .clear(maps, sizes)
+                .context("cannot clear the stack maps")?;
         }
         Ok(accounting)
     }

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::Request;
 use crate::kernel::cpus;
 use crate::kernel::event::Event;
-use crate::kernel::perf_syscall::{self, Attr, FLAG_DISABLED, FLAG_FREQ, TYPE_SOFTWARE, TYPE_TRACEPOINT};
+use crate::kernel::perf_syscall::{
+    self, Attr, FLAG_DISABLED, FLAG_FREQ, TYPE_SOFTWARE, TYPE_TRACEPOINT,
+};
 use crate::kernel::refusal::{self, Action};
 use crate::kernel::sampling::Sampling;
 
@@ -75,18 +77,29 @@ impl Events {
             event: request.event.clone(),
         };
         let online = cpus::online()?;
-        if let Some(missing) = request.cpus.iter().flatten().find(|cpu| !online.contains(cpu)) {
+        if let Some(missing) = request
+            .cpus
+            .iter()
+            .flatten()
+            .find(|cpu| !online.contains(cpu))
+        {
             bail!("CPU {missing} is not online; online are {online:?}");
         }
         for cpu in events.chosen(&online) {
-            let fd = events.open_one(cpu, program).map_err(|error| events.refused(error, cpu))?;
+            let fd = events
+                .open_one(cpu, program)
+                .map_err(|error| events.refused(error, cpu))?;
             events.open.insert(cpu, CpuEvent { fd, due: 0 });
         }
         Ok(events)
     }
 
     fn chosen(&self, online: &[u32]) -> Vec<u32> {
-        let wanted = |cpu: &u32| self.wanted.as_ref().is_none_or(|wanted| wanted.contains(cpu));
+        let wanted = |cpu: &u32| {
+            self.wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(cpu))
+        };
         online.iter().copied().filter(wanted).collect()
     }
 
@@ -106,17 +119,26 @@ impl Events {
 
     fn refused(&self, error: io::Error, cpu: u32) -> anyhow::Error {
         let words = refusal::explain(&error, Action::OpenPerfEvent);
-        anyhow!(words).context(format!("cannot open the event {} on CPU {cpu}", self.event.name))
+        anyhow!(words).context(format!(
+            "cannot open the event {} on CPU {cpu}",
+            self.event.name
+        ))
     }
 
     /// Starts sampling.
     pub(super) fn enable(&self) -> Result<()> {
-        self.open.values().try_for_each(|event| ioctl(&event.fd, ENABLE, 0)).context("cannot enable the perf events")
+        self.open
+            .values()
+            .try_for_each(|event| ioctl(&event.fd, ENABLE, 0))
+            .context("cannot enable the perf events")
     }
 
     /// Stops sampling; the counts stay readable.
     pub(super) fn disable(&self) -> Result<()> {
-        self.open.values().try_for_each(|event| ioctl(&event.fd, DISABLE, 0)).context("cannot disable the perf events")
+        self.open
+            .values()
+            .try_for_each(|event| ioctl(&event.fd, DISABLE, 0))
+            .context("cannot disable the perf events")
     }
 
     /// CPUs with an event, ascending.
@@ -128,7 +150,12 @@ impl Events {
     /// period varies.
     pub(super) fn newly_due(&mut self) -> Option<u64> {
         let period = self.period?;
-        Some(self.open.values_mut().map(|event| event.newly_due(period)).sum())
+        Some(
+            self.open
+                .values_mut()
+                .map(|event| event.newly_due(period))
+                .sum(),
+        )
     }
 
     /// Opens events on CPUs that came and drops those of CPUs that went. Answers what the dropped
@@ -139,7 +166,12 @@ impl Events {
             return Ok(0);
         }
         let chosen = self.chosen(&online);
-        let gone: Vec<u32> = self.open.keys().copied().filter(|cpu| !chosen.contains(cpu)).collect();
+        let gone: Vec<u32> = self
+            .open
+            .keys()
+            .copied()
+            .filter(|cpu| !chosen.contains(cpu))
+            .collect();
         let mut due = 0;
         for cpu in gone {
             if let Some(mut event) = self.open.remove(&cpu) {
@@ -151,7 +183,9 @@ impl Events {
                 continue;
             }
             // The CPU may be gone again: then the next drain sees to it.
-            let Ok(fd) = self.open_one(cpu, program) else { continue };
+            let Ok(fd) = self.open_one(cpu, program) else {
+                continue;
+            };
             if ioctl(&fd, ENABLE, 0).is_ok() {
                 self.open.insert(cpu, CpuEvent { fd, due: 0 });
             }
@@ -162,7 +196,9 @@ impl Events {
 
 impl CpuEvent {
     fn newly_due(&mut self, period: u64) -> u64 {
-        let Ok(count) = read_count(&self.fd) else { return 0 };
+        let Ok(count) = read_count(&self.fd) else {
+            return 0;
+        };
         let due = count / period.max(1);
         let newly = due.saturating_sub(self.due);
         self.due = due.max(self.due);
@@ -184,7 +220,11 @@ fn read_count(fd: &OwnedFd) -> io::Result<u64> {
 fn ioctl(fd: &OwnedFd, request: libc::c_ulong, argument: libc::c_int) -> io::Result<()> {
     // SAFETY: these requests take an integer and touch no memory of ours.
     let answer = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -192,24 +232,40 @@ mod tests {
     use super::*;
 
     fn event(type_: u32, config: u64) -> Event {
-        Event { name: "test".into(), type_, config, timer_driven: false, hardware: false, is_time: true }
+        Event {
+            name: "test".into(),
+            type_,
+            config,
+            timer_driven: false,
+            hardware: false,
+            is_time: true,
+        }
     }
 
     #[test]
     fn a_clock_has_a_fixed_period_in_nanoseconds() {
         let (attr, period) = attributes(&event(TYPE_SOFTWARE, 0), Sampling::Frequency(4999));
-        assert_eq!((attr.sample, attr.flags, period), (200_040, FLAG_DISABLED, Some(200_040)));
+        assert_eq!(
+            (attr.sample, attr.flags, period),
+            (200_040, FLAG_DISABLED, Some(200_040))
+        );
     }
 
     #[test]
     fn a_counter_at_a_frequency_has_no_fixed_period() {
         let (attr, period) = attributes(&event(0, 0), Sampling::Frequency(99));
-        assert_eq!((attr.sample, attr.flags, period), (99, FLAG_DISABLED | FLAG_FREQ, None));
+        assert_eq!(
+            (attr.sample, attr.flags, period),
+            (99, FLAG_DISABLED | FLAG_FREQ, None)
+        );
     }
 
     #[test]
     fn a_period_is_taken_as_it_is() {
         let (attr, period) = attributes(&event(TYPE_SOFTWARE, 2), Sampling::Period(100));
-        assert_eq!((attr.sample, attr.flags, period), (100, FLAG_DISABLED, Some(100)));
+        assert_eq!(
+            (attr.sample, attr.flags, period),
+            (100, FLAG_DISABLED, Some(100))
+        );
     }
 }

@@ -24,7 +24,10 @@ pub(super) enum Grace {
     Membarrier,
     /// With `nohz_full` the kernel refuses that. Updating a map of maps waits for programs, too
     /// (kernel/bpf/syscall.c, `maybe_wait_bpf_programs`).
-    OuterMap { outer: Table<u32, u32>, inner: OwnedFd },
+    OuterMap {
+        outer: Table<u32, u32>,
+        inner: OwnedFd,
+    },
 }
 
 impl Grace {
@@ -36,7 +39,10 @@ impl Grace {
         let make = || -> io::Result<Grace> {
             let inner = sys::create(MAP_TYPE_ARRAY, 4, None)?;
             let outer = sys::create(MAP_TYPE_ARRAY_OF_MAPS, 4, Some(&inner))?;
-            Ok(Grace::OuterMap { outer: Table::new(outer, 4, 4)?, inner })
+            Ok(Grace::OuterMap {
+                outer: Table::new(outer, 4, 4)?,
+                inner,
+            })
         };
         make().context("cannot create a map of maps, needed where membarrier(2) is refused")
     }
@@ -54,5 +60,9 @@ impl Grace {
 fn membarrier() -> io::Result<()> {
     // SAFETY: the call takes integers and touches no memory of ours.
     let answer = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

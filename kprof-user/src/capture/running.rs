@@ -90,7 +90,10 @@ impl Capture {
     pub fn collect(&mut self) -> Result<()> {
         let retired = self.active;
         let next = retired ^ 1;
-        self.loaded.epoch.set(&0, &next).context("cannot switch the BPF programs to the other maps")?;
+        self.loaded
+            .epoch
+            .set(&0, &next)
+            .context("cannot switch the BPF programs to the other maps")?;
         self.active = next;
         self.grace.wait()?;
         self.read(retired)
@@ -143,11 +146,16 @@ impl Capture {
     }
 
     fn hand_out(&mut self, cpus: Vec<u32>) -> RawWindow {
-        let (unix, instant) = std::mem::replace(&mut self.started, (SystemTime::now(), Instant::now()));
+        let (unix, instant) =
+            std::mem::replace(&mut self.started, (SystemTime::now(), Instant::now()));
         let samples = self
             .counts
             .drain()
-            .map(|(key, count)| RawSample { key, stack: self.interner.get(key.stack as u32), count })
+            .map(|(key, count)| RawSample {
+                key,
+                stack: self.interner.get(key.stack as u32),
+                count,
+            })
             .collect();
         // A load that never repeats a stack must not fill the memory.
         if self.interner.len() > self.sizes.stacks as usize * 4 {
@@ -159,7 +167,9 @@ impl Capture {
         RawWindow {
             samples,
             accounting,
-            start_unix_ns: unix.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64),
+            start_unix_ns: unix
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_nanos() as u64),
             duration_ns: instant.elapsed().as_nanos() as u64,
             cpus,
         }
@@ -167,5 +177,7 @@ impl Capture {
 }
 
 fn error_of(file: &str, error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context(format!("cannot read {file} for the number of possible CPUs"))
+    anyhow::Error::new(error).context(format!(
+        "cannot read {file} for the number of possible CPUs"
+    ))
 }

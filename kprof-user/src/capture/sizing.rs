@@ -28,8 +28,13 @@ impl Sizes {
             let samples = u128::from(rate) * window.as_millis() / 1000;
             u64::try_from(samples).unwrap_or(u64::MAX)
         });
-        let wanted = samples.saturating_mul(2).clamp(MIN_BUCKETS.into(), MAX_BUCKETS.into());
-        let stacks = max_stacks.unwrap_or(wanted as u32).clamp(1, 1 << 20).next_power_of_two();
+        let wanted = samples
+            .saturating_mul(2)
+            .clamp(MIN_BUCKETS.into(), MAX_BUCKETS.into());
+        let stacks = max_stacks
+            .unwrap_or(wanted as u32)
+            .clamp(1, 1 << 20)
+            .next_power_of_two();
         // Every sample of a window may be a new key, and in the worst case a spilled one.
         let counts = stacks.max(MIN_BUCKETS);
         let spill = (stacks / 2).max(256);
@@ -38,7 +43,12 @@ impl Sizes {
             Some(rate) => Duration::from_millis(u64::from(fits) * 1000 / rate.max(1)),
             None => Duration::from_secs(1),
         };
-        Sizes { stacks, counts, spill, period: period.clamp(Duration::from_millis(20), window) }
+        Sizes {
+            stacks,
+            counts,
+            spill,
+            period: period.clamp(Duration::from_millis(20), window),
+        }
     }
 }
 
@@ -49,7 +59,10 @@ mod tests {
     #[test]
     fn a_quiet_capture_has_small_maps_and_one_drain_a_window() {
         let sizes = Sizes::choose(Some(2 * 99), Duration::from_secs(10), None);
-        assert_eq!((sizes.stacks, sizes.counts, sizes.spill), (4096, 4096, 2048));
+        assert_eq!(
+            (sizes.stacks, sizes.counts, sizes.spill),
+            (4096, 4096, 2048)
+        );
         assert_eq!(sizes.period, Duration::from_secs(10));
     }
 
@@ -57,7 +70,11 @@ mod tests {
     fn a_fast_capture_is_capped_and_drained_in_between() {
         let sizes = Sizes::choose(Some(8 * 4999), Duration::from_secs(10), None);
         assert_eq!(sizes.stacks, MAX_BUCKETS);
-        assert!(sizes.period < Duration::from_millis(210), "{:?}", sizes.period);
+        assert!(
+            sizes.period < Duration::from_millis(210),
+            "{:?}",
+            sizes.period
+        );
     }
 
     #[test]
@@ -67,7 +84,10 @@ mod tests {
                 let sizes = Sizes::choose(Some(rate), Duration::from_millis(millis), None);
                 let due = u128::from(rate) * sizes.period.as_millis() / 1000;
                 let short = sizes.period <= Duration::from_millis(50);
-                assert!(short || due <= u128::from(sizes.counts) / 2 + 1, "{rate} {sizes:?}");
+                assert!(
+                    short || due <= u128::from(sizes.counts) / 2 + 1,
+                    "{rate} {sizes:?}"
+                );
             }
         }
     }

@@ -24,7 +24,10 @@ const EMPTY: u32 = 0;
 
 impl Interner {
     pub(super) fn new() -> Interner {
-        let mut interner = Interner { stacks: Vec::new(), index: HashMap::new() };
+        let mut interner = Interner {
+            stacks: Vec::new(),
+            index: HashMap::new(),
+        };
         interner.intern(&[]);
         interner
     }
@@ -75,7 +78,10 @@ impl Known {
             if let Some(&index) = self.spill.get(&key.stack) {
                 return Ok(Some(index));
             }
-            let mut stack = SpillStack { frames: [0; MAX_FRAMES], len: 0 };
+            let mut stack = SpillStack {
+                frames: [0; MAX_FRAMES],
+                len: 0,
+            };
             if !maps.spill.get_into(&key.stack, &mut stack)? {
                 return Ok(None);
             }
@@ -92,7 +98,10 @@ impl Known {
         if !maps.stacks.get_into(&id, &mut frames)? {
             return Ok(None);
         }
-        let len = frames.iter().position(|&frame| frame == 0).unwrap_or(MAX_FRAMES);
+        let len = frames
+            .iter()
+            .position(|&frame| frame == 0)
+            .unwrap_or(MAX_FRAMES);
         let index = interner.intern(&frames[..len]);
         self.stacks.insert(id, index);
         Ok(Some(index))
@@ -119,7 +128,10 @@ impl Known {
             for id in 0..sizes.stacks {
                 maps.stacks.remove(&id)?;
             }
-            let zero = SpillStack { frames: [0; MAX_FRAMES], len: 0 };
+            let zero = SpillStack {
+                frames: [0; MAX_FRAMES],
+                len: 0,
+            };
             maps.spill.take_all(64, (0, zero), |_, _| {})?;
         } else {
             for id in self.stacks.keys() {

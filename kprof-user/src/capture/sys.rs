@@ -70,9 +70,18 @@ fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
     // SAFETY: `attr` is a live struct laid out as this command's part of `union bpf_attr`, and its true
     // size goes with it; the pointers in it are checked by the callers below.
     let answer = unsafe {
-        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>())
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
     };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(answer)
+    }
 }
 
 /// Creates a map that the object file does not hold; see `grace`.
@@ -106,9 +115,14 @@ impl<K: Plain, V: Plain> Table<K, V> {
     /// The sizes must be those with which the map was made, or the kernel would write past a value.
     pub(super) fn new(fd: OwnedFd, key_size: u32, value_size: u32) -> io::Result<Self> {
         if key_size as usize != size_of::<K>() || value_size as usize != size_of::<V>() {
-            return Err(io::Error::other("a map of the BPF object has another layout than kprof"));
+            return Err(io::Error::other(
+                "a map of the BPF object has another layout than kprof",
+            ));
         }
-        Ok(Table { fd, types: PhantomData })
+        Ok(Table {
+            fd,
+            types: PhantomData,
+        })
     }
 
     fn element(&self, key: &K, value: u64) -> ElementAttr {
@@ -141,7 +155,12 @@ impl<K: Plain, V: Plain> Table<K, V> {
 
     /// Copies the values of all possible CPUs out of a per-CPU map. `values` has one for each.
     pub(super) fn get_per_cpu(&self, key: &K, values: &mut [V]) -> io::Result<()> {
-        const { assert!(size_of::<V>().is_multiple_of(8), "the kernel rounds each up to 8 bytes") };
+        const {
+            assert!(
+                size_of::<V>().is_multiple_of(8),
+                "the kernel rounds each up to 8 bytes"
+            )
+        };
         let mut attr = self.element(key, values.as_mut_ptr() as u64);
         bpf(MAP_LOOKUP_ELEM, &mut attr).map(drop)
     }
@@ -160,7 +179,11 @@ impl<K: Plain, V: Plain> Table<K, V> {
         let mut started = false;
         loop {
             let mut attr = BatchAttr {
-                in_batch: if started { std::ptr::from_ref(&position) as u64 } else { 0 },
+                in_batch: if started {
+                    std::ptr::from_ref(&position) as u64
+                } else {
+                    0
+                },
                 out_batch: std::ptr::from_mut(&mut next) as u64,
                 keys: keys.as_mut_ptr() as u64,
                 values: values.as_mut_ptr() as u64,

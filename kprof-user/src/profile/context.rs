@@ -17,8 +17,13 @@ pub enum Context {
 
 impl Context {
     /// All contexts, in the order in which reports list them.
-    pub const ALL: [Context; 5] =
-        [Context::Task, Context::Softirq, Context::Hardirq, Context::Idle, Context::User];
+    pub const ALL: [Context; 5] = [
+        Context::Task,
+        Context::Softirq,
+        Context::Hardirq,
+        Context::Idle,
+        Context::User,
+    ];
 
     /// The word for it in every output.
     pub fn name(self) -> &'static str {
@@ -34,7 +39,14 @@ impl Context {
 
 /// Functions that run soft interrupts. `__do_softirq` until Linux 6.8, `handle_softirqs` since
 /// (kernel/softirq.c); the second is inlined into the first on some builds.
-const SOFTIRQ: &[&str] = &["__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_timer_softirq", "net_rx_action", "net_tx_action"];
+const SOFTIRQ: &[&str] = &[
+    "__do_softirq",
+    "handle_softirqs",
+    "__softirqentry_text_start",
+    "run_timer_softirq",
+    "net_rx_action",
+    "net_tx_action",
+];
 
 /// Functions through which hard interrupts enter (arch/x86/entry, arch/arm64/kernel/entry-common.c,
 /// kernel/irq, kernel/time/hrtimer.c, kernel/smp.c).
@@ -55,7 +67,13 @@ const HARDIRQ: &[&str] = &[
 ];
 
 /// Prefixes of x86's system vectors, which are hard interrupts too.
-const HARDIRQ_PREFIXES: &[&str] = &["sysvec_", "__sysvec_", "asm_sysvec_", "smp_apic_timer_interrupt", "smp_call_function"];
+const HARDIRQ_PREFIXES: &[&str] = &[
+    "sysvec_",
+    "__sysvec_",
+    "asm_sysvec_",
+    "smp_apic_timer_interrupt",
+    "smp_call_function",
+];
 
 /// Exceptions of x86 that are entered through a `sysvec_`-like stub but are no interrupts are not in
 /// the lists above, so that a page fault stays task work.
@@ -71,5 +89,9 @@ pub fn classify<'a>(functions: impl Iterator<Item = &'a str>, idle_task: bool) -
             return Context::Hardirq;
         }
     }
-    if idle_task { Context::Idle } else { Context::Task }
+    if idle_task {
+        Context::Idle
+    } else {
+        Context::Task
+    }
 }
