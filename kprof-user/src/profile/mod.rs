@@ -9,7 +9,7 @@ mod frame;
 mod meta;
 mod model;
 
-pub use context::{Context, classify};
+pub use context::{Context, Marker, classify, classify_markers, marker};
 pub use filter::Show;
 pub use frame::{Frame, SourceLine, UnknownReason};
 pub use meta::{Accounting, Meta, Unit};
