@@ -1,0 +1,136 @@
+//! What `bpf(2)` tells about loaded programs: which there are, and how long their code is.
+//!
+//! Listing needs CAP_SYS_ADMIN (kernel/bpf/syscall.c, `bpf_obj_get_next_id`); without it every
+//! function here says "unknown".
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Commands of `enum bpf_cmd` (include/uapi/linux/bpf.h).
+const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+/// Since Linux 5.8.
+const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
+
+/// `union bpf_attr` as the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands use it.
+#[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// `union bpf_attr` as BPF_OBJ_GET_INFO_BY_FD uses it.
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_prog_info`, up to the lengths of a program's functions.
+#[repr(C)]
+#[derive(Default)]
+struct ProgInfo {
+    unused: [u64; 13],
+    nr_jited_ksyms: u32,
+    nr_jited_func_lens: u32,
+    jited_ksyms: u64,
+    jited_func_lens: u64,
+}
+
+const _: () =
+    assert!(std::mem::offset_of!(ProgInfo, nr_jited_ksyms) == 104 && size_of::<ProgInfo>() == 128);
+
+/// BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
+const MAX_FUNCTIONS: usize = 256;
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> Option<libc::c_long> {
+    // SAFETY: `attr` is a live, exclusively borrowed bpf_attr of the size given. Whatever it points to
+    // outlives the call (see `functions`).
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    (result >= 0).then_some(result)
+}
+
+fn ids(command: libc::c_long) -> Option<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut attr = IdAttr::default();
+    while bpf(command, &mut attr).is_some() {
+        // The kernel gives ids in rising order; anything else would not end.
+        if attr.next_id <= attr.id {
+            break;
+        }
+        ids.push(attr.next_id);
+        attr = IdAttr {
+            id: attr.next_id,
+            ..IdAttr::default()
+        };
+    }
+    let error = std::io::Error::last_os_error();
+    (!ids.is_empty() || error.raw_os_error() == Some(libc::ENOENT)).then_some(ids)
+}
+
+/// Ids of all loaded programs, rising; ids are not used again before 2^31 others were. `None` where
+/// the kernel won't list them.
+pub(super) fn programs() -> Option<Vec<u32>> {
+    ids(BPF_PROG_GET_NEXT_ID)
+}
+
+/// Ids of all links. Attaching a program makes a trampoline, which is a symbol of its own.
+pub(super) fn links() -> Option<Vec<u32>> {
+    ids(BPF_LINK_GET_NEXT_ID)
+}
+
+/// First and last address plus one of every compiled function of these programs.
+pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
+    let mut all = HashMap::new();
+    let mut starts = vec![0u64; MAX_FUNCTIONS];
+    let mut lengths = vec![0u32; MAX_FUNCTIONS];
+    for &id in programs {
+        let Some(fd) = bpf(
+            BPF_PROG_GET_FD_BY_ID,
+            &mut IdAttr {
+                id,
+                ..IdAttr::default()
+            },
+        ) else {
+            // It went meanwhile.
+            continue;
+        };
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        let mut info = ProgInfo {
+            nr_jited_ksyms: MAX_FUNCTIONS as u32,
+            nr_jited_func_lens: MAX_FUNCTIONS as u32,
+            jited_ksyms: starts.as_mut_ptr() as u64,
+            jited_func_lens: lengths.as_mut_ptr() as u64,
+            ..ProgInfo::default()
+        };
+        let mut attr = InfoAttr {
+            fd: fd.as_raw_fd() as u32,
+            info_len: size_of::<ProgInfo>() as u32,
+            info: std::ptr::from_mut(&mut info) as u64,
+        };
+        // `info`, `starts` and `lengths` live until here, and the kernel writes at most MAX_FUNCTIONS
+        // elements into each of the two.
+        if bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).is_none() {
+            continue;
+        }
+        let n = (info.nr_jited_ksyms.min(info.nr_jited_func_lens) as usize).min(MAX_FUNCTIONS);
+        for (&start, &length) in starts.iter().zip(&lengths).take(n) {
+            if start != 0 {
+                all.insert(start, start.saturating_add(length.into()));
+            }
+        }
+    }
+    all
+}

@@ -1,0 +1,149 @@
+//! The little that has to be known about a vmlinux before it is used.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// Sections and one symbol of a 64-bit ELF file in the machine's byte order.
+#[derive(Debug, Default)]
+pub(super) struct Elf {
+    /// It has DWARF line information.
+    pub(super) has_lines: bool,
+    /// Link-time address of `_text`.
+    pub(super) text: Option<u64>,
+}
+
+const SECTION_HEADER: usize = 64;
+const SYMBOL: usize = 24;
+
+/// Larger tables than a kernel has are refused, not read.
+const MAX_TABLE: u64 = 256 << 20;
+
+struct Section {
+    name: u64,
+    offset: u64,
+    size: u64,
+    link: usize,
+}
+
+impl Elf {
+    /// Reads the headers, the symbol table and its names, not the rest.
+    pub(super) fn read(path: &Path) -> Result<Elf> {
+        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        Self::parse(&file).with_context(|| format!("reading {} as an ELF file", path.display()))
+    }
+
+    fn parse(file: &File) -> Result<Elf> {
+        let header = bytes(file, 0, 64)?;
+        ensure!(header.starts_with(b"\x7fELF\x02"), "not a 64-bit ELF file");
+        let count = usize::from(u16_at(&header, 60)?);
+        let names = usize::from(u16_at(&header, 62)?);
+        ensure!(
+            usize::from(u16_at(&header, 58)?) == SECTION_HEADER,
+            "odd section headers"
+        );
+        let table = bytes(file, u64_at(&header, 40)?, (count * SECTION_HEADER) as u64)?;
+        let sections: Vec<Section> = table
+            .chunks_exact(SECTION_HEADER)
+            .map(|section| {
+                Ok(Section {
+                    name: u32_at(section, 0)?.into(),
+                    offset: u64_at(section, 24)?,
+                    size: u64_at(section, 32)?,
+                    link: u32_at(section, 40)? as usize,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let names = contents(file, sections.get(names))?;
+        let named = |name: &[u8]| {
+            sections
+                .iter()
+                .find(|section| string(&names, section.name) == name)
+        };
+        let mut elf = Elf {
+            has_lines: named(b".debug_line").is_some_and(|s| s.size > 0),
+            text: None,
+        };
+        if let Some(symbols) = named(b".symtab") {
+            let strings = contents(file, sections.get(symbols.link))?;
+            for symbol in contents(file, Some(symbols))?.chunks_exact(SYMBOL) {
+                if string(&strings, u32_at(symbol, 0)?.into()) == b"_text" {
+                    elf.text = Some(u64_at(symbol, 8)?);
+                    break;
+                }
+            }
+        }
+        Ok(elf)
+    }
+}
+
+fn contents(file: &File, section: Option<&Section>) -> Result<Vec<u8>> {
+    let section = section.context("a section is missing")?;
+    bytes(file, section.offset, section.size)
+}
+
+fn bytes(file: &File, offset: u64, size: u64) -> Result<Vec<u8>> {
+    if size > MAX_TABLE {
+        bail!("a table of {size} bytes is too large for a kernel");
+    }
+    let mut bytes = vec![0; size as usize];
+    file.read_exact_at(&mut bytes, offset)
+        .context("the file is cut off")?;
+    Ok(bytes)
+}
+
+/// The string at an offset of a string table; empty if there is none.
+fn string(strings: &[u8], offset: u64) -> &[u8] {
+    let rest = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| strings.get(offset..))
+        .unwrap_or(b"");
+    rest.split(|&byte| byte == 0).next().unwrap_or(b"")
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
+    let slice = bytes.get(at..at + N).context("a header is cut off")?;
+    Ok(slice.try_into()?)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    array(bytes, at).map(u16::from_ne_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    array(bytes, at).map(u32::from_ne_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    array(bytes, at).map(u64::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_test_has_lines_and_no_kernel_text() {
+        let elf = Elf::read(Path::new("/proc/self/exe")).unwrap();
+        assert!(elf.has_lines, "tests are built with debug information");
+        assert_eq!(elf.text, None);
+    }
+
+    #[test]
+    fn other_files_and_cut_off_ones_are_refused() {
+        let refused = |bytes: &[u8]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            format!("{:#}", Elf::read(file.path()).unwrap_err())
+        };
+        assert!(refused(b"").contains("cut off"));
+        assert!(refused(&[b'x'; 100]).contains("not a 64-bit ELF"));
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(refused(&own[..4096]).contains("cut off"));
+        let mut huge = own[..64].to_vec();
+        huge[40..48].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert!(!refused(&huge).is_empty());
+    }
+}

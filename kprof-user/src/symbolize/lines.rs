@@ -1,0 +1,285 @@
+//! Source lines and inlined functions, from a vmlinux with DWARF.
+//!
+//! Only the kernel proper: a module's debug information is in a file of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use blazesym::symbolize::source::{Elf as ElfSource, Source};
+use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
+
+use super::addresses::named;
+use super::elf::Elf;
+use super::table::Symbol;
+use crate::profile::{Frame, SourceLine};
+
+/// A vmlinux of the running kernel.
+pub(super) struct Lines {
+    symbolizer: Symbolizer,
+    source: Source<'static>,
+    /// Where `_text` was linked to; it runs elsewhere (KASLR).
+    text: u64,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lines {
+    /// Opens the vmlinux given, or the first one with debug information where distributions put it.
+    pub(super) fn open(vmlinux: Option<&Path>) -> Result<Lines> {
+        if let Some(path) = vmlinux {
+            let elf = Elf::read(path)?;
+            ensure!(
+                elf.has_lines,
+                "{} has no debug information (.debug_line): give --vmlinux a kernel image with it",
+                path.display()
+            );
+            same_build(path)?;
+            return Self::with(path, &elf);
+        }
+        let places = places(&kernel_release()?);
+        for path in &places {
+            if let Ok(elf) = Elf::read(path)
+                && elf.has_lines
+                && same_build(path).is_ok()
+            {
+                return Self::with(path, &elf);
+            }
+        }
+        let places: Vec<String> = places
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        bail!(
+            "--lines needs the running kernel's vmlinux with debug information, and none is there \
+             (looked for {}): install the kernel's debug package (Debian: linux-image-$(uname -r)-dbg; \
+             Fedora: dnf debuginfo-install kernel) or give one with --vmlinux FILE",
+            places.join(", ")
+        )
+    }
+
+    fn with(path: &Path, elf: &Elf) -> Result<Lines> {
+        let text = elf.text.with_context(|| {
+            format!(
+                "{} has no symbol _text, so it can't be matched with the running kernel: \
+                 give --vmlinux an image that is not stripped",
+                path.display()
+            )
+        })?;
+        Ok(Self::at(path, text))
+    }
+
+    fn at(path: &Path, text: u64) -> Lines {
+        let symbolizer = Symbolizer::builder()
+            .enable_auto_reload(false)
+            .enable_code_info(true)
+            .enable_inlined_fns(true)
+            .build();
+        Lines {
+            symbolizer,
+            source: Source::Elf(ElfSource::new(path)),
+            text,
+        }
+    }
+
+    /// The frames at an address, innermost first. The function that was not inlined keeps the name that
+    /// the kernel gives it. `text` is where `_text` runs.
+    pub(super) fn frames(&mut self, address: u64, text: u64, symbol: Symbol<'_>) -> Vec<Frame> {
+        let linked = address.wrapping_sub(text).wrapping_add(self.text);
+        let found = self
+            .symbolizer
+            .symbolize_single(&self.source, Input::VirtOffset(linked));
+        let mut outer = named(symbol);
+        // Broken debug information costs the lines, not the name.
+        let Ok(Symbolized::Sym(found)) = found else {
+            return vec![outer];
+        };
+        if let Frame::Named { line, .. } = &mut outer {
+            *line = found.code_info.as_deref().map(source_line);
+        }
+        let inlined = found.inlined.iter().rev().map(|function| Frame::Named {
+            name: function.name.clone().into_owned(),
+            module: None,
+            line: function.code_info.as_ref().map(source_line),
+            inlined: true,
+        });
+        inlined.chain([outer]).collect()
+    }
+}
+
+fn source_line(info: &CodeInfo<'_>) -> SourceLine {
+    SourceLine {
+        file: info.to_path().to_string_lossy().into_owned(),
+        line: info.line.unwrap_or_default(),
+    }
+}
+
+/// Where Debian, Fedora, openSUSE, Arch and a kernel's own build put it.
+fn places(release: &str) -> Vec<PathBuf> {
+    [
+        format!("/usr/lib/debug/boot/vmlinux-{release}"),
+        format!("/usr/lib/debug/lib/modules/{release}/vmlinux"),
+        format!("/usr/lib/debug/usr/lib/modules/{release}/vmlinux"),
+        format!("/lib/modules/{release}/build/vmlinux"),
+        format!("/usr/lib/debug/boot/vmlinux-{release}.debug"),
+        format!("/boot/vmlinux-{release}"),
+    ]
+    .map(PathBuf::from)
+    .into()
+}
+
+fn kernel_release() -> Result<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .context("reading the kernel's release from /proc/sys/kernel/osrelease")?;
+    Ok(release.trim().to_owned())
+}
+
+/// Refuses another kernel's vmlinux, which would give wrong lines. One without a build id is taken on
+/// trust.
+fn same_build(path: &Path) -> Result<()> {
+    let Ok(Some(id)) = blazesym::helper::read_elf_build_id(path) else {
+        return Ok(());
+    };
+    let Some(running) = std::fs::read("/sys/kernel/notes")
+        .ok()
+        .as_deref()
+        .and_then(build_id)
+    else {
+        return Ok(());
+    };
+    ensure!(
+        *id == *running,
+        "{} is another kernel's: its build id is {}, the running kernel's {}; give --vmlinux the one that \
+         belongs to {}",
+        path.display(),
+        hex(&id),
+        hex(&running),
+        kernel_release()?
+    );
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The NT_GNU_BUILD_ID note (type 3) of a notes section.
+fn build_id(mut notes: &[u8]) -> Option<Vec<u8>> {
+    let word = |notes: &[u8], at: usize| -> Option<usize> {
+        Some(u32::from_ne_bytes(notes.get(at..at + 4)?.try_into().ok()?) as usize)
+    };
+    loop {
+        let (name_size, size, kind) = (word(notes, 0)?, word(notes, 4)?, word(notes, 8)?);
+        let start = 12usize.checked_add(name_size.checked_next_multiple_of(4)?)?;
+        let content = notes.get(start..start.checked_add(size)?)?;
+        if kind == 3 && notes.get(12..12 + name_size)? == b"GNU\0" {
+            return Some(content.to_vec());
+        }
+        notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(always)]
+    fn inlined_here(x: u64) -> u64 {
+        std::hint::black_box(x).wrapping_mul(3)
+    }
+
+    #[inline(never)]
+    extern "C" fn outer_function(x: u64) -> u64 {
+        inlined_here(x)
+    }
+
+    /// This program's own debug information stands in for a kernel's, and its load address for KASLR.
+    #[test]
+    fn lines_and_inlined_functions_are_found_at_a_shifted_address() {
+        let exe = std::fs::read_link("/proc/self/exe").unwrap();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        // The first mapping of a program that can be loaded anywhere holds its link address 0.
+        let own = maps
+            .lines()
+            .find(|line| line.ends_with(exe.to_str().unwrap()))
+            .unwrap();
+        let base = u64::from_str_radix(own.split('-').next().unwrap(), 16).unwrap();
+        let mut lines = Lines::at(&exe, 0);
+        let start = outer_function as *const () as u64;
+        let symbol = Symbol {
+            start,
+            name: b"name_in_kallsyms",
+            module: "",
+        };
+        let all: Vec<Vec<Frame>> = (start..start + 40)
+            .map(|address| lines.frames(address, base, symbol))
+            .collect();
+        for frames in &all {
+            assert_eq!(
+                frames.last().and_then(Frame::function),
+                Some("name_in_kallsyms")
+            );
+        }
+        let inlined = all
+            .iter()
+            .find(|frames| frames.len() > 1)
+            .expect("no inlined function");
+        let Frame::Named {
+            line: Some(line),
+            inlined: true,
+            ..
+        } = &inlined[inlined.len() - 2]
+        else {
+            panic!("{inlined:?}");
+        };
+        assert!(line.file.ends_with("lines.rs") && line.line > 0, "{line:?}");
+        assert!(
+            inlined[inlined.len() - 2]
+                .function()
+                .unwrap()
+                .contains("inlined_here")
+        );
+    }
+
+    #[test]
+    fn without_debug_information_the_mend_is_said() {
+        let error = |path: &str| format!("{:#}", Lines::open(Some(Path::new(path))).unwrap_err());
+        assert!(error("/nowhere/vmlinux").contains("opening /nowhere/vmlinux"));
+        assert!(error("/proc/self/status").contains("ELF"));
+        let found = places(&kernel_release().unwrap())
+            .iter()
+            .any(|path| path.exists());
+        match Lines::open(None) {
+            Ok(_) => assert!(found),
+            Err(error) => assert!(error.to_string().contains("--vmlinux FILE")),
+        }
+    }
+
+    #[test]
+    fn the_build_id_is_found_among_other_notes() {
+        let mut notes = Vec::new();
+        for (kind, name, content) in [
+            (0x100u32, &b"Linux\0"[..], &b"x"[..]),
+            (3, b"GNU\0", b"\x01\x02\x03"),
+        ] {
+            for word in [name.len() as u32, content.len() as u32, kind] {
+                notes.extend(word.to_ne_bytes());
+            }
+            for part in [name, content] {
+                notes.extend(part);
+                notes.resize(notes.len().next_multiple_of(4), 0);
+            }
+        }
+        assert_eq!(build_id(&notes), Some(vec![1, 2, 3]));
+        for end in 0..notes.len() - 4 {
+            assert_eq!(build_id(&notes[..end]), None);
+        }
+        let endless = [0xff; 64];
+        assert_eq!(build_id(&endless), None);
+    }
+}
