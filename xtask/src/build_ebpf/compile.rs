@@ -72,6 +72,8 @@ pub(crate) fn compile(tools: &Toolchain, scratch: &Path, log: bool) -> anyhow::R
         .arg(scratch)
         .env("RUSTC", &tools.wrapper)
         .env("RUSTC_BOOTSTRAP", "1")
+        // Only picks the names of helpers, alike everywhere; the host must not choose them.
+        .env("AYA_BPF_TARGET_ARCH", "x86_64")
         .env("RUSTC_WRAPPER", "")
         .env("RUSTC_WORKSPACE_WRAPPER", "")
         .env("PATH", path)
