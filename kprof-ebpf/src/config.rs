@@ -21,20 +21,38 @@ pub struct Config {
     pub kthreads_only: u32,
     /// 1: only threads whose tgid or tid is in the `TARGETS` map.
     pub match_targets: u32,
-    /// 1: only threads whose name the `COMM_TABLE` accepts.
+    /// Only threads whose name the `COMM_TABLE` accepts: how many words of its state are in use.
     pub match_comm: u32,
     /// How many of the cgroups are used; 0: all tasks.
     pub cgroups: u32,
+    /// The running machine, one of [`arch`]: where the saved registers tell user mode.
+    pub arch: u32,
+    /// Tracepoints only: take every so many hits of a CPU; 0 and 1: every hit.
+    pub hit_period: u32,
+    /// Tracepoints only, 1: only CPUs that are in the `CPUS` map.
+    pub match_cpus: u32,
+    /// Not used.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 32);
+const _: () = assert!(size_of::<Config>() == 48);
+
+/// Machines whose saved registers the programs can read.
+pub mod arch {
+    /// Any other: user mode is told by the missing kernel stack.
+    pub const OTHER: u32 = 0;
+    /// x86-64.
+    pub const X86_64: u32 = 1;
+    /// 64-bit Arm.
+    pub const AARCH64: u32 = 2;
+}
 
 /// Words of state in a [`CommTable`].
 pub const COMM_WORDS: usize = 4;
 
 /// All `--comm` patterns as one bit-parallel automaton over the bytes of a thread's name.
 ///
-/// Each bit is a position in one of the patterns. For each byte `c` of the name (its ending NUL not
+/// Each bit is a position in one of the patterns; a shift carries from each word into the next. For each byte `c` of the name (its ending NUL not
 /// among them), `state = ((state & byte[c]) << 1) | (state & star)`, then every position behind a star
 /// that is reached is reached too: `state |= (state & star) << 1`. The name matches if, after
 /// its last byte, `state & accept` is not zero. No pattern spans two words, so nothing need be carried

@@ -46,7 +46,13 @@ pub struct Filters {
 impl Filters {
     /// Whether every sample counts.
     pub fn is_empty(&self) -> bool {
-        let Filters { comm, pids, tids, kthreads, cgroups } = self;
+        let Filters {
+            comm,
+            pids,
+            tids,
+            kthreads,
+            cgroups,
+        } = self;
         comm.is_none() && pids.is_empty() && tids.is_empty() && !kthreads && cgroups.is_empty()
     }
 }

@@ -94,6 +94,13 @@ impl Format {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod law_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,21 +1,88 @@
 //! Whether the processes and threads that were asked for exist.
+//!
+//! The BPF program compares ids as the initial pid namespace numbers them, and `/proc` shows them as this
+//! process's own namespace does; where the two differ, a pid given here would mean another process.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::refusal;
+
+/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether this process sees pids as the kernel's initial namespace numbers them; `None` where `/proc` doesn't
+/// say.
+pub fn in_initial_pid_namespace() -> Option<bool> {
+    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(link == Path::new(INITIAL_PID_NAMESPACE))
+}
+
 /// Refuses a process id that no process has.
 pub fn process_exists(pid: u32) -> Result<()> {
-    if !Path::new(&format!("/proc/{pid}")).exists() {
-        bail!("there is no process {pid}");
+    same_numbers("--pid")?;
+    match tgid_of(pid) {
+        Some(tgid) if tgid == pid => Ok(()),
+        Some(tgid) => bail!(
+            "there is no process {pid}: {pid} is a thread of process {tgid}. Write --tid {pid} for the thread, or \
+             --pid {tgid} for the process"
+        ),
+        None => bail!("there is no process {pid}. Look for it with: ps -e"),
     }
-    Ok(())
 }
 
 /// Refuses a thread id that no thread has.
 pub fn thread_exists(tid: u32) -> Result<()> {
-    if !Path::new(&format!("/proc/{tid}")).exists() {
-        bail!("there is no thread {tid}");
+    same_numbers("--tid")?;
+    match tgid_of(tid) {
+        Some(_) => Ok(()),
+        None => bail!("there is no thread {tid}. Look for it with: ps -eL"),
+    }
+}
+
+fn same_numbers(flag: &str) -> Result<()> {
+    if in_initial_pid_namespace() == Some(false) {
+        let lack = refusal::pid_namespace();
+        bail!("{flag} can't be used here: {}. {}", lack.cause, lack.mend);
     }
     Ok(())
+}
+
+/// The process of a thread; `None` where there is no such thread. (`/proc/TID` exists for every thread, though
+/// it is listed only for processes.)
+fn tgid_of(tid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_exists_and_its_thread_is_told_from_it() {
+        if in_initial_pid_namespace() == Some(false) {
+            return eprintln!("skipped: not in the initial pid namespace");
+        }
+        let pid = std::process::id();
+        process_exists(pid).unwrap();
+        thread_exists(pid).unwrap();
+        // SAFETY: gettid takes nothing and can't fail.
+        let tid = unsafe { libc::gettid() } as u32;
+        thread_exists(tid).unwrap();
+        if tid != pid {
+            let error = process_exists(tid).unwrap_err().to_string();
+            assert!(error.contains(&format!("--tid {tid}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn absent_ones_are_refused() {
+        // Past the largest possible pid.
+        assert!(process_exists(u32::MAX).is_err());
+        assert!(thread_exists(u32::MAX).is_err());
+    }
 }

@@ -64,7 +64,12 @@ pub fn find() -> Result<Tracefs> {
     let mut denied = false;
     for root in roots(&mounts) {
         match fs::metadata(root.join("events")) {
-            Ok(_) => return Ok(Tracefs { root, private: None }),
+            Ok(_) => {
+                return Ok(Tracefs {
+                    root,
+                    private: None,
+                });
+            }
             Err(error) => denied |= error.kind() == io::ErrorKind::PermissionDenied,
         }
     }

@@ -1,0 +1,93 @@
+//! The maps. Their sizes here are placeholders: userspace sets the real ones when it loads.
+
+use aya_ebpf::Global;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, CgroupArray, HashMap, PerCpuArray, StackTrace};
+use kprof_ebpf::config::MAX_CGROUPS;
+use kprof_ebpf::{CommTable, Config, Counters, EPOCHS, Key, SpillStack};
+
+/// See [`Config`]; userspace writes it before the program is loaded.
+#[unsafe(no_mangle)]
+pub(crate) static CONFIG: Global<Config> = Global::new(Config {
+    has_task_btf: 0,
+    has_btf: 0,
+    task_flags_offset: 0,
+    task_comm_offset: 0,
+    kthreads_only: 0,
+    match_targets: 0,
+    match_comm: 0,
+    cgroups: 0,
+    arch: 0,
+    hit_period: 0,
+    match_cpus: 0,
+    padding: 0,
+});
+
+/// Which epoch's maps are in use, 0 or 1.
+#[map]
+pub(crate) static EPOCH: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Counters of each epoch.
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(EPOCHS, 0);
+
+/// Room for a stack on its way to the spill map.
+#[map]
+pub(crate) static SCRATCH: PerCpuArray<SpillStack> = PerCpuArray::with_max_entries(1, 0);
+
+/// Process and thread ids that count, with `config::target` bits.
+#[map]
+pub(crate) static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
+
+/// Thread names that count.
+#[map]
+pub(crate) static COMM_TABLE: Array<CommTable> = Array::with_max_entries(1, 0);
+
+/// Control groups that count.
+#[map]
+pub(crate) static CGROUPS: CgroupArray = CgroupArray::with_max_entries(MAX_CGROUPS as u32, 0);
+
+/// Tracepoints only: 1 for each CPU that counts.
+#[map]
+pub(crate) static CPUS: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Tracepoints only: hits so far.
+#[map]
+pub(crate) static HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static STACKS_A: StackTrace = StackTrace::with_max_entries(1024, 0);
+#[map]
+static STACKS_B: StackTrace = StackTrace::with_max_entries(1024, 0);
+#[map]
+static COUNTS_A: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
+#[map]
+static COUNTS_B: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
+#[map]
+static SPILL_A: HashMap<u64, SpillStack> = HashMap::with_max_entries(256, 0);
+#[map]
+static SPILL_B: HashMap<u64, SpillStack> = HashMap::with_max_entries(256, 0);
+
+/// One of the two sets of maps.
+pub(crate) trait Epoch {
+    const STACKS: &'static StackTrace;
+    const COUNTS: &'static HashMap<Key, u64>;
+    const SPILL: &'static HashMap<u64, SpillStack>;
+}
+
+/// Epoch 0.
+pub(crate) enum EpochA {}
+/// Epoch 1.
+pub(crate) enum EpochB {}
+
+impl Epoch for EpochA {
+    const STACKS: &'static StackTrace = &STACKS_A;
+    const COUNTS: &'static HashMap<Key, u64> = &COUNTS_A;
+    const SPILL: &'static HashMap<u64, SpillStack> = &SPILL_A;
+}
+
+impl Epoch for EpochB {
+    const STACKS: &'static StackTrace = &STACKS_B;
+    const COUNTS: &'static HashMap<Key, u64> = &COUNTS_B;
+    const SPILL: &'static HashMap<u64, SpillStack> = &SPILL_B;
+}

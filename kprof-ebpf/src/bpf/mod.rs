@@ -1,0 +1,121 @@
+//! The programs' entry points and the order of the steps.
+
+mod count;
+mod errno;
+mod filter;
+mod maps;
+mod settings;
+mod stack;
+mod task;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::cty::c_void;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use aya_ebpf::macros::{perf_event, tracepoint};
+use aya_ebpf::programs::{PerfEventContext, TracePointContext};
+use kprof_ebpf::{Counter, Counters, Key, flags};
+
+use maps::{COUNTERS, EPOCH, Epoch, EpochA, EpochB};
+use stack::Stack;
+
+/// Takes one sample of a perf event. The answer 0 keeps perf from storing a sample of its own.
+#[perf_event]
+pub(crate) fn kprof(ctx: PerfEventContext) -> u32 {
+    run(ctx.as_ptr(), true);
+    0
+}
+
+/// Takes one hit of a tracepoint. The answer 1 lets the perf event count the hit, too.
+#[tracepoint]
+pub(crate) fn kprof_hit(ctx: TracePointContext) -> u32 {
+    if filter::hit_is_due() {
+        run(ctx.as_ptr(), false);
+    }
+    1
+}
+
+#[inline(always)]
+fn run(ctx: *mut c_void, has_regs: bool) {
+    // Read once: everything below belongs to this one epoch.
+    let Some(epoch) = EPOCH.get_ptr(0) else {
+        return;
+    };
+    // SAFETY: the pointer is into the map's value; userspace may write it, hence volatile.
+    let epoch = unsafe { epoch.read_volatile() } & 1;
+    let Some(counters) = COUNTERS.get_ptr_mut(epoch) else {
+        return;
+    };
+    // SAFETY: this CPU's own element; programs do not nest on a CPU (kernel/events/core.c and
+    // kernel/trace/bpf_trace.c hold bpf_prog_active).
+    let counters = unsafe { &mut *counters };
+    counters.seen += 1;
+
+    let task = task::Task::current();
+    let task_flags = task.flags();
+    if filter::by_flags(task_flags) {
+        counters.ended[Counter::Filtered as usize] += 1;
+        return;
+    }
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
+    if filter::by_target(tgid, tid) {
+        counters.ended[Counter::Filtered as usize] += 1;
+        return;
+    }
+    let comm = task.comm();
+    if filter::by_comm(comm) || filter::by_cgroup() {
+        counters.ended[Counter::Filtered as usize] += 1;
+        return;
+    }
+
+    let kthread = if task_flags & task::PF_KTHREAD != 0 {
+        flags::KTHREAD
+    } else {
+        0
+    };
+    // SAFETY: the helper takes nothing and cannot fail.
+    let idle_cpu = if tid == 0 {
+        unsafe { bpf_get_smp_processor_id() }
+    } else {
+        0
+    };
+    let mut key = Key {
+        stack: 0,
+        comm,
+        tgid,
+        tid,
+        flags: kthread,
+        idle_cpu,
+    };
+    // The maps differ, so the verifier sees each epoch's path once.
+    if epoch == 0 {
+        take::<EpochA>(ctx, has_regs, &mut key, counters);
+    } else {
+        take::<EpochB>(ctx, has_regs, &mut key, counters);
+    }
+}
+
+/// Takes the stack and counts it in one epoch's maps.
+#[inline(always)]
+fn take<E: Epoch>(ctx: *mut c_void, has_regs: bool, key: &mut Key, counters: &mut Counters) {
+    let mut spilled = 0;
+    match stack::take::<E>(ctx, has_regs) {
+        Stack::Id(id) => key.stack = id,
+        Stack::User => key.flags |= flags::USER,
+        Stack::Spilled(hash) => {
+            key.stack = hash;
+            key.flags |= flags::SPILLED;
+            spilled = 1;
+        }
+        Stack::Lost(why) => {
+            counters.ended[why as usize & 7] += 1;
+            return;
+        }
+    }
+    let ended = count::add::<E>(key);
+    if ended as u32 == Counter::Counted as u32 {
+        counters.spilled += spilled;
+    }
+    counters.ended[ended as usize & 7] += 1;
+}

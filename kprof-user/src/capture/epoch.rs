@@ -1,0 +1,94 @@
+//! Reads an epoch that no program uses any more.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use kprof_ebpf::{Counter, Counters, Key, flags};
+
+use super::account;
+use super::load::Loaded;
+use super::sizing::Sizes;
+use super::stacks::{Interner, Known};
+use crate::profile::Accounting;
+
+/// Userspace's side of one epoch.
+#[derive(Debug, Default)]
+pub(super) struct Epoch {
+    known: Known,
+    counters: Counters,
+}
+
+/// Counts by key; `Key::stack` is an index of the interner here.
+pub(super) type Counts = HashMap<Key, u64>;
+
+impl Epoch {
+    /// Takes everything out of the retired maps and adds it to `counts`.
+    pub(super) fn read(
+        &mut self,
+        index: u32,
+        loaded: &Loaded,
+        sizes: &Sizes,
+        possible_cpus: usize,
+        interner: &mut Interner,
+        counts: &mut Counts,
+    ) -> Result<Accounting> {
+        let mut cpus = vec![Counters::default(); possible_cpus];
+        loaded
+            .counters
+            .get_per_cpu(&index, &mut cpus)
+            .context("cannot read the BPF counters")?;
+        let now = account::sum(&cpus);
+        let added = account::difference(&now, &self.counters);
+        self.counters = now;
+
+        let maps = &loaded.epochs[index as usize & 1];
+        let counted = added.ended[Counter::Counted as usize];
+        let room = usize::try_from(counted)
+            .unwrap_or(usize::MAX)
+            .clamp(64, 1024);
+        let mut entries = Vec::with_capacity(room);
+        maps.counts
+            .take_all(room, (Key::default(), 0), |key, count| {
+                entries.push((*key, *count))
+            })
+            .context("cannot drain the counts map")?;
+
+        let (mut drained, mut gone) = (0, 0);
+        for (key, count) in entries {
+            drained += count;
+            match self
+                .known
+                .resolve(&key, maps, interner)
+                .context("cannot read a stack")?
+            {
+                Some(stack) => {
+                    let key = Key {
+                        stack: stack.into(),
+                        flags: key.flags & !flags::SPILLED,
+                        ..key
+                    };
+                    *counts.entry(key).or_default() += count;
+                }
+                None => gone += count,
+            }
+        }
+        let accounting = account::settle(&added, drained, gone)?;
+        if accounting.lost_total() > 0 {
+            self.known.note_leak();
+        }
+        if self
+            .known
+            .is_crowded(sizes, accounting.counted, accounting.spilled)
+        {
+            self.known
+                .clear(maps, sizes)
+                .context("cannot clear the stack maps")?;
+        }
+        Ok(accounting)
+    }
+
+    /// Forgets which stacks were read; see [`Known::forget`].
+    pub(super) fn forget(&mut self) {
+        self.known.forget();
+    }
+}

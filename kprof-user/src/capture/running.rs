@@ -1,0 +1,183 @@
+//! A capture from start to finish.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use super::cost::{self, Cost};
+use super::epoch::{Counts, Epoch};
+use super::events::Events;
+use super::grace::Grace;
+use super::load::Loaded;
+use super::sizing::Sizes;
+use super::stacks::Interner;
+use super::{RawSample, RawWindow, Request};
+use crate::kernel::cpus;
+use crate::kernel::sampling::Sampling;
+use crate::profile::Accounting;
+
+/// A running capture. Dropping it stops it.
+#[derive(Debug)]
+pub struct Capture {
+    // First, so that a drop stops the events before the maps go.
+    events: Events,
+    loaded: Loaded,
+    sizes: Sizes,
+    grace: Grace,
+    cost: Cost,
+    possible_cpus: usize,
+    /// The epoch that programs use.
+    active: u32,
+    epochs: [Epoch; 2],
+    interner: Interner,
+    counts: Counts,
+    accounting: Accounting,
+    started: (SystemTime, Instant),
+    first_sample_ns: Option<u64>,
+}
+
+impl Capture {
+    /// Loads the programs and starts sampling.
+    pub fn start(request: &Request) -> Result<Capture> {
+        let cpus = match &request.cpus {
+            Some(cpus) => cpus.len(),
+            None => cpus::online()?.len(),
+        };
+        let rate = match request.sampling {
+            Sampling::Frequency(hz) => Some(hz * cpus as u64),
+            Sampling::Period(_) => None,
+        };
+        let sizes = Sizes::choose(rate, request.window, request.max_stacks);
+        let possible_cpus = aya::util::nr_cpus().map_err(|(file, error)| error_of(file, error))?;
+        let loaded = Loaded::load(request, &sizes)?;
+        let grace = Grace::probe()?;
+        let cost = Cost::start();
+        let events = Events::open(request, loaded.program_fd()?)?;
+        events.enable()?;
+        Ok(Capture {
+            events,
+            loaded,
+            sizes,
+            grace,
+            cost,
+            possible_cpus,
+            active: 0,
+            epochs: Default::default(),
+            interner: Interner::new(),
+            counts: Counts::new(),
+            accounting: Accounting::default(),
+            started: (SystemTime::now(), Instant::now()),
+            first_sample_ns: cost::process_age_ns(),
+        })
+    }
+
+    /// Call [`Capture::collect`] or [`Capture::drain`] at least this often, or maps may fill up.
+    pub fn period(&self) -> Duration {
+        self.sizes.period
+    }
+
+    /// How long after the start of this process sampling began, nanoseconds, to 10 ms.
+    pub fn first_sample_ns(&self) -> Option<u64> {
+        self.first_sample_ns
+    }
+
+    /// CPUs that are being sampled.
+    pub fn cpus(&self) -> Vec<u32> {
+        self.events.cpus()
+    }
+
+    /// Moves counts out of the kernel, for the next [`Capture::drain`] to hand out.
+    pub fn collect(&mut self) -> Result<()> {
+        let retired = self.active;
+        let next = retired ^ 1;
+        self.loaded
+            .epoch
+            .set(&0, &next)
+            .context("cannot switch the BPF programs to the other maps")?;
+        self.active = next;
+        self.grace.wait()?;
+        self.read(retired)
+    }
+
+    fn read(&mut self, epoch: u32) -> Result<()> {
+        let mut accounting = self.epochs[epoch as usize & 1].read(
+            epoch,
+            &self.loaded,
+            &self.sizes,
+            self.possible_cpus,
+            &mut self.interner,
+            &mut self.counts,
+        )?;
+        accounting.expected = self.events.newly_due();
+        if let Some((time, runs)) = self.cost.program(&self.loaded) {
+            accounting.bpf_run_time_ns = Some(time);
+            accounting.bpf_run_count = Some(runs);
+        }
+        accounting.user_cpu_ns = self.cost.process();
+        self.accounting.merge(&accounting);
+        Ok(())
+    }
+
+    /// Hands out what was counted since the last call. Sampling goes on meanwhile.
+    pub fn drain(&mut self) -> Result<RawWindow> {
+        self.collect()?;
+        let cpus = self.events.cpus();
+        self.follow_cpus()?;
+        Ok(self.hand_out(cpus))
+    }
+
+    /// Samples CPUs that came online, and drops those that went.
+    fn follow_cpus(&mut self) -> Result<()> {
+        let due = self.events.follow(self.loaded.program_fd()?)?;
+        if let Some(expected) = &mut self.accounting.expected {
+            *expected += due;
+        }
+        Ok(())
+    }
+
+    /// Stops sampling and hands out the rest.
+    pub fn finish(mut self) -> Result<RawWindow> {
+        self.events.disable()?;
+        // Two flips read both epochs, and leave no program in either.
+        self.collect()?;
+        self.collect()?;
+        let cpus = self.events.cpus();
+        Ok(self.hand_out(cpus))
+    }
+
+    fn hand_out(&mut self, cpus: Vec<u32>) -> RawWindow {
+        let (unix, instant) =
+            std::mem::replace(&mut self.started, (SystemTime::now(), Instant::now()));
+        let samples = self
+            .counts
+            .drain()
+            .map(|(key, count)| RawSample {
+                key,
+                stack: self.interner.get(key.stack as u32),
+                count,
+            })
+            .collect();
+        // A load that never repeats a stack must not fill the memory.
+        if self.interner.len() > self.sizes.stacks as usize * 4 {
+            self.interner = Interner::new();
+            self.epochs.iter_mut().for_each(Epoch::forget);
+        }
+        let mut accounting = std::mem::take(&mut self.accounting);
+        accounting.windows = 1;
+        RawWindow {
+            samples,
+            accounting,
+            start_unix_ns: unix
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |time| time.as_nanos() as u64),
+            duration_ns: instant.elapsed().as_nanos() as u64,
+            cpus,
+        }
+    }
+}
+
+fn error_of(file: &str, error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(format!(
+        "cannot read {file} for the number of possible CPUs"
+    ))
+}

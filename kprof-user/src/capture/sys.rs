@@ -1,0 +1,227 @@
+//! `bpf(2)` on maps, by file descriptor: aya has no batch operations (Linux 5.6) and wants a type per map.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use kprof_ebpf::{CommTable, Counters, Key, MAX_FRAMES, SpillStack};
+
+/// Commands of `include/uapi/linux/bpf.h`.
+const MAP_CREATE: libc::c_int = 0;
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_DELETE_ELEM: libc::c_int = 3;
+const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
+
+/// Types that are valid whatever their bytes are, and hold no padding.
+///
+/// # Safety
+/// Implementors must be `repr(C)` or primitive, of integers only, without padding.
+pub(super) unsafe trait Plain: Copy {}
+
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+// SAFETY: an array of integers.
+unsafe impl Plain for [u64; MAX_FRAMES] {}
+// SAFETY: `repr(C)`, fixed-width integers, sizes asserted in kprof-ebpf.
+unsafe impl Plain for Key {}
+// SAFETY: as above.
+unsafe impl Plain for SpillStack {}
+// SAFETY: as above.
+unsafe impl Plain for Counters {}
+// SAFETY: as above.
+unsafe impl Plain for CommTable {}
+
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CreateAttr {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+}
+
+fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
+    // SAFETY: `attr` is a live struct laid out as this command's part of `union bpf_attr`, and its true
+    // size goes with it; the pointers in it are checked by the callers below.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(answer)
+    }
+}
+
+/// Creates a map that the object file does not hold; see `grace`.
+pub(super) fn create(
+    map_type: u32,
+    value_size: u32,
+    inner: Option<&OwnedFd>,
+) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let mut attr = CreateAttr {
+        map_type,
+        key_size: 4,
+        value_size,
+        max_entries: 1,
+        inner_map_fd: inner.map_or(0, |fd| fd.as_raw_fd() as u32),
+        ..CreateAttr::default()
+    };
+    let fd = bpf(MAP_CREATE, &mut attr)?;
+    // SAFETY: the kernel just made this descriptor for us; descriptors are ints.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A map with keys `K` and values `V`.
+#[derive(Debug)]
+pub(super) struct Table<K, V> {
+    fd: OwnedFd,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K: Plain, V: Plain> Table<K, V> {
+    /// The sizes must be those with which the map was made, or the kernel would write past a value.
+    pub(super) fn new(fd: OwnedFd, key_size: u32, value_size: u32) -> io::Result<Self> {
+        if key_size as usize != size_of::<K>() || value_size as usize != size_of::<V>() {
+            return Err(io::Error::other(
+                "a map of the BPF object has another layout than kprof",
+            ));
+        }
+        Ok(Table {
+            fd,
+            types: PhantomData,
+        })
+    }
+
+    fn element(&self, key: &K, value: u64) -> ElementAttr {
+        ElementAttr {
+            map_fd: self.fd.as_raw_fd() as u32,
+            padding: 0,
+            key: std::ptr::from_ref(key) as u64,
+            value,
+            flags: 0,
+        }
+    }
+
+    /// Copies one value out; `false` where the key is not there.
+    pub(super) fn get_into(&self, key: &K, value: &mut V) -> io::Result<bool> {
+        let mut attr = self.element(key, std::ptr::from_mut(value) as u64);
+        found(bpf(MAP_LOOKUP_ELEM, &mut attr))
+    }
+
+    /// Sets one value.
+    pub(super) fn set(&self, key: &K, value: &V) -> io::Result<()> {
+        let mut attr = self.element(key, std::ptr::from_ref(value) as u64);
+        bpf(MAP_UPDATE_ELEM, &mut attr).map(drop)
+    }
+
+    /// Deletes one key; `false` where it was not there.
+    pub(super) fn remove(&self, key: &K) -> io::Result<bool> {
+        let mut attr = self.element(key, 0);
+        found(bpf(MAP_DELETE_ELEM, &mut attr))
+    }
+
+    /// Copies the values of all possible CPUs out of a per-CPU map. `values` has one for each.
+    pub(super) fn get_per_cpu(&self, key: &K, values: &mut [V]) -> io::Result<()> {
+        const {
+            assert!(
+                size_of::<V>().is_multiple_of(8),
+                "the kernel rounds each up to 8 bytes"
+            )
+        };
+        let mut attr = self.element(key, values.as_mut_ptr() as u64);
+        bpf(MAP_LOOKUP_ELEM, &mut attr).map(drop)
+    }
+
+    /// Takes everything out of a hash map, and hands it to `each`. `room` is how many entries one
+    /// call may bring at first.
+    pub(super) fn take_all(
+        &self,
+        room: usize,
+        zero: (K, V),
+        mut each: impl FnMut(&K, &V),
+    ) -> io::Result<()> {
+        let (mut keys, mut values) = (vec![zero.0; room.max(1)], vec![zero.1; room.max(1)]);
+        let mut position = 0u64;
+        let mut next = 0u64;
+        let mut started = false;
+        loop {
+            let mut attr = BatchAttr {
+                in_batch: if started {
+                    std::ptr::from_ref(&position) as u64
+                } else {
+                    0
+                },
+                out_batch: std::ptr::from_mut(&mut next) as u64,
+                keys: keys.as_mut_ptr() as u64,
+                values: values.as_mut_ptr() as u64,
+                count: keys.len() as u32,
+                map_fd: self.fd.as_raw_fd() as u32,
+                element_flags: 0,
+                flags: 0,
+            };
+            let end = match bpf(MAP_LOOKUP_AND_DELETE_BATCH, &mut attr) {
+                Ok(_) => false,
+                // The last batch.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+                // One bucket of the hash holds more entries than there is room for.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    let room = keys.len() * 2;
+                    keys.resize(room, zero.0);
+                    values.resize(room, zero.1);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (key, value) in keys.iter().zip(&values).take(attr.count as usize) {
+                each(key, value);
+            }
+            if end {
+                return Ok(());
+            }
+            position = next;
+            started = true;
+        }
+    }
+}
+
+/// Separates "not there" from errors.
+fn found(answer: io::Result<i64>) -> io::Result<bool> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,203 @@
+//! The report for people on a terminal: where the time went, which threads and functions took it, by
+//! which paths, and how well it was measured.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+
+use super::caption::{self, group, percent, seconds};
+use super::view::View;
+use crate::profile::{Context, Meta, Profile, Show};
+
+mod lists;
+mod tree;
+
+/// Columns of a report.
+const WIDTH: usize = 100;
+
+/// Writes the report. `explanation` is shown if there is nothing else to show.
+pub fn write(
+    profile: &Profile,
+    show: &Show,
+    explanation: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    out.write_all(report(profile, show, explanation).as_bytes())
+        .and_then(|()| out.flush())
+        .context("writing the report")
+}
+
+fn report(profile: &Profile, show: &Show, explanation: Option<&str>) -> String {
+    let view = View::new(profile, show);
+    let meta = &profile.meta;
+    let mut text = Text::default();
+    text.paragraph(&caption::title(meta));
+    text.paragraph(&caption::how(meta));
+    text.gap();
+    if view.total == 0 {
+        text.paragraph(&caption::empty(profile, &view, explanation));
+        text.gap();
+    }
+    if profile.total() > 0 {
+        contexts(&mut text, profile);
+    }
+    if view.total > 0 {
+        if let Some(hidden) = caption::hidden(profile, &view) {
+            text.paragraph(&hidden);
+            text.gap();
+        }
+        lists::threads(&mut text, &view);
+        lists::functions(&mut text, &view);
+        tree::paths(&mut text, &view);
+        if let Some(caveat) = caption::caveat(&view) {
+            text.paragraph(&caveat);
+            text.gap();
+        }
+    }
+    text.paragraph(&accounting(meta));
+    text.0
+}
+
+/// A report in the making.
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: &str) {
+        // Names may hold control characters, which could drive the terminal.
+        for c in line.trim_end().chars() {
+            match c {
+                c if c.is_control() => self.0.extend(c.escape_default()),
+                c => self.0.push(c),
+            }
+        }
+        self.0.push('\n');
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        for line in caption::wrap(text, WIDTH) {
+            self.line(&line);
+        }
+    }
+
+    fn gap(&mut self) {
+        self.0.push('\n');
+    }
+}
+
+/// The whole that a share is of, in samples, and the words for it.
+fn whole(meta: &Meta) -> (f64, String) {
+    match caption::whole(meta) {
+        Some(whole) => (
+            whole,
+            format!("{} x {}", caption::cpus(meta), seconds(meta.duration_ns)),
+        ),
+        None => {
+            let seen = meta.accounting.seen;
+            (seen as f64, format!("all {}", caption::samples(seen)))
+        }
+    }
+}
+
+fn contexts(text: &mut Text, profile: &Profile) {
+    let meta = &profile.meta;
+    let accounting = &meta.accounting;
+    let (mut whole_samples, mut words) = whole(meta);
+    if whole_samples == 0.0 {
+        whole_samples = profile.total() as f64;
+        words = format!("all {}", caption::samples(profile.total()));
+    }
+    text.line(&format!("Where the time went (100 % = {words})"));
+    let mut row = |name: &str, count: u64, note: &str| {
+        let time = match meta.sample_ns() {
+            Some(sample_ns) => seconds(count.saturating_mul(sample_ns)),
+            None => String::new(),
+        };
+        let share = percent(count, whole_samples);
+        let samples = group(count);
+        text.line(&format!(
+            "  {name:<12} {share:>6.1} % {time:>9} {samples:>12}  {note}"
+        ));
+    };
+    for context in Context::ALL {
+        let count = profile.total_in(context);
+        let note = match context {
+            Context::Task => "system calls, faults, kernel threads",
+            Context::Softirq => "soft interrupts, in ksoftirqd and on other threads",
+            Context::Hardirq => "hard interrupts",
+            Context::Idle => "the idle loop",
+            Context::User => "not in the kernel",
+        };
+        if count > 0 || !matches!(context, Context::Idle | Context::User) {
+            row(context.name(), count, note);
+        }
+    }
+    if accounting.filtered > 0 {
+        row(
+            "filtered out",
+            accounting.filtered,
+            "other threads, as asked",
+        );
+    }
+    if accounting.lost_total() > 0 {
+        row("lost", accounting.lost_total(), "see below");
+    }
+    let rest = whole_samples - accounting.seen as f64;
+    // Up to one percent is the rounding of the sampling period.
+    if accounting.seen > 0 && rest > whole_samples / 100.0 {
+        let note = match meta.timer_driven {
+            true => "no sample taken: stolen by the host, or skipped",
+            false => "no sample taken: CPUs halted, or samples skipped",
+        };
+        row("no sample", rest as u64, note);
+    }
+    text.gap();
+}
+
+/// One line on losses and on what measuring cost.
+fn accounting(meta: &Meta) -> String {
+    let accounting = &meta.accounting;
+    let mut line = format!(
+        "Accounting: {} seen = {} counted + {} filtered + {} lost",
+        group(accounting.seen),
+        group(accounting.counted),
+        group(accounting.filtered),
+        group(accounting.lost_total()),
+    );
+    let reasons: Vec<String> = accounting
+        .lost
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(reason, count)| format!("{reason} {}", group(*count)))
+        .collect();
+    // Writing to a `String` can't fail.
+    if !reasons.is_empty() {
+        let _ = write!(line, " ({})", reasons.join(", "));
+    }
+    if !accounting.adds_up() {
+        line.push_str(" - WHICH DOES NOT ADD UP, please report it");
+    }
+    if let Some(skipped) = accounting.skipped() {
+        let _ = write!(line, "; {} skipped by the kernel", group(skipped));
+    }
+    let _ = write!(line, ". Cost:");
+    let of_one_cpu = |ns: u64| percent(ns, meta.duration_ns as f64);
+    match (accounting.bpf_run_time_ns, accounting.bpf_run_count) {
+        (Some(ns), Some(runs)) if runs > 0 => {
+            let _ = write!(
+                line,
+                " {} ns of BPF a sample, {:.2} % of one CPU;",
+                group(ns / runs),
+                of_one_cpu(ns)
+            );
+        }
+        _ => line.push_str(" BPF time not measured;"),
+    }
+    let _ = write!(
+        line,
+        " kprof itself {:.2} % of one CPU.",
+        of_one_cpu(accounting.user_cpu_ns)
+    );
+    line
+}

@@ -1,0 +1,285 @@
+//! The words for each lack: its cause, its cost and its mend.
+
+use std::io;
+
+use super::{Lack, Situation};
+use crate::kernel::btf;
+use crate::kernel::caps::Capability;
+use crate::kernel::tracefs;
+
+/// The capabilities that kprof makes use of without being root.
+pub const WANTED: [Capability; 3] = [Capability::Bpf, Capability::Perfmon, Capability::Syslog];
+
+const CANT_RECORD: &str = "kprof can't record";
+
+fn lack(cause: impl Into<String>, cost: impl Into<String>, mend: impl Into<String>) -> Lack {
+    Lack {
+        cause: cause.into(),
+        cost: cost.into(),
+        mend: mend.into(),
+    }
+}
+
+/// Capabilities that are wanted are not there.
+pub fn permission(now: &Situation, wanted: &[Capability]) -> Lack {
+    let names: Vec<&str> = now.lacking(wanted).iter().map(|c| c.name()).collect();
+    let cost = match wanted {
+        [Capability::Syslog] => "kernel functions are shown as addresses, without names",
+        [Capability::SysAdmin] => "the BPF program's own cost isn't measured",
+        _ => CANT_RECORD,
+    };
+    lack(
+        format!("this process lacks {}", names.join(" and ")),
+        cost,
+        mend_permission(now, wanted),
+    )
+}
+
+fn mend_permission(now: &Situation, wanted: &[Capability]) -> String {
+    if !now.out_of_reach(wanted).is_empty() {
+        let mut add: Vec<Capability> = WANTED.to_vec();
+        add.extend(wanted.iter().filter(|c| !WANTED.contains(c)));
+        let flags: Vec<String> = add
+            .iter()
+            .map(|c| format!("--cap-add {}", c.name().trim_start_matches("CAP_")))
+            .collect();
+        return format!(
+            "The container or service that runs kprof withholds it, and sudo can't give it. Start it with: \
+             docker run {} … (Kubernetes: securityContext.capabilities.add; systemd: CapabilityBoundingSet=)",
+            flags.join(" ")
+        );
+    }
+    if wanted == [Capability::SysAdmin] {
+        return "Run: sudo kprof …".to_owned();
+    }
+    format!(
+        "Run: sudo kprof … or, once, to let every user of this machine record: sudo setcap \
+         cap_bpf,cap_perfmon,cap_syslog+ep {}",
+        now.program
+    )
+}
+
+/// A system call filter stands in the way.
+pub fn seccomp() -> Lack {
+    lack(
+        "a system call filter (seccomp) forbids it, as containers and systemd services do",
+        CANT_RECORD,
+        "Start the container with: docker run --security-opt seccomp=unconfined … (Kubernetes: \
+         securityContext.seccompProfile.type: Unconfined; systemd: SystemCallFilter=)",
+    )
+}
+
+/// Lockdown at the level that forbids reading the kernel.
+pub fn lockdown() -> Lack {
+    lack(
+        "the kernel is locked down for confidentiality, which forbids perf and BPF to everyone",
+        CANT_RECORD,
+        "It can't be lifted while running: boot with lockdown=integrity on the kernel command line, or without \
+         Secure Boot",
+    )
+}
+
+/// A limit of locked memory, which counts BPF maps before Linux 5.11.
+pub fn locked_memory() -> Lack {
+    lack(
+        "the limit of locked memory is too low for BPF maps on a kernel before 5.11",
+        CANT_RECORD,
+        "Run: sudo sh -c 'ulimit -l unlimited; kprof …'",
+    )
+}
+
+/// Refused though all that is known to be needed is there.
+pub(super) fn security_module(error: &io::Error) -> Lack {
+    lack(
+        format!(
+            "the kernel refused it though the capabilities are there ({error}): a security module may forbid it"
+        ),
+        CANT_RECORD,
+        "See what it said: sudo dmesg | tail, and with SELinux: sudo ausearch -m avc -ts recent",
+    )
+}
+
+/// No PMU, or one that lacks the event.
+pub fn no_counter() -> Lack {
+    lack(
+        "this machine has no hardware counter (PMU) for the event, as is usual in virtual machines",
+        "a timer takes the samples: code that runs with interrupts off is not seen, and its time shows where \
+         they go on again",
+        "In the virtual machine's settings, pass the PMU through (QEMU: -cpu host,pmu=on; VMware: \
+         vpmc.enable = TRUE). Until then: --event cpu-clock, which --event auto chooses by itself",
+    )
+}
+
+pub(super) fn cpu_offline() -> Lack {
+    lack(
+        "the CPU is not online",
+        CANT_RECORD,
+        "See which are: cat /sys/devices/system/cpu/online",
+    )
+}
+
+pub(super) fn counter_taken() -> Lack {
+    lack(
+        "another program holds the hardware counter for itself",
+        CANT_RECORD,
+        "Write --event cpu-clock, or free a counter with: sudo sysctl -w kernel.nmi_watchdog=0",
+    )
+}
+
+pub(super) fn rate_refused(now: &Situation) -> Lack {
+    let limit = now
+        .max_sample_rate
+        .map_or_else(String::new, |n| format!(", which is {n} now"));
+    lack(
+        format!(
+            "the kernel refused the event's settings; a rate over kernel.perf_event_max_sample_rate{limit} is the \
+             usual cause"
+        ),
+        CANT_RECORD,
+        "Give a lower --freq, or: sudo sysctl -w kernel.perf_event_max_sample_rate=100000",
+    )
+}
+
+/// A kernel without perf events.
+pub fn no_perf_events() -> Lack {
+    lack(
+        "this kernel has no perf events",
+        CANT_RECORD,
+        "It takes a kernel built with CONFIG_PERF_EVENTS=y",
+    )
+}
+
+/// A kernel without BPF, or without what attaches it to perf events.
+pub fn no_bpf() -> Lack {
+    lack(
+        "this kernel has no BPF",
+        CANT_RECORD,
+        "It takes a kernel, 5.10 or later, built with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_EVENTS=y",
+    )
+}
+
+pub(super) fn no_attach() -> Lack {
+    lack(
+        "this kernel doesn't run BPF programs on this event",
+        CANT_RECORD,
+        "It takes a kernel built with CONFIG_BPF_EVENTS=y; for another event write --event cpu-clock",
+    )
+}
+
+pub(super) fn no_map_type() -> Lack {
+    lack(
+        "this kernel lacks a type of BPF map, or refuses its size",
+        CANT_RECORD,
+        "Run kprof doctor, which tries each type; kprof needs Linux 5.10 or later",
+    )
+}
+
+pub(super) fn too_many_files() -> Lack {
+    lack(
+        "too many files are open: kprof opens one perf event for each CPU",
+        CANT_RECORD,
+        "Run: ulimit -n 65536, then kprof again; or sample fewer CPUs: --cpu 0-63",
+    )
+}
+
+pub(super) fn no_memory(error: &io::Error) -> Lack {
+    lack(
+        format!("the kernel has no memory for it ({error})"),
+        CANT_RECORD,
+        "Ask for less: a lower --freq, a shorter --interval or a smaller --max-stacks; in a container, raise its \
+         memory limit",
+    )
+}
+
+pub(super) fn verifier(error: &io::Error) -> Lack {
+    lack(
+        format!("this kernel's verifier refused kprof's BPF program ({error})"),
+        CANT_RECORD,
+        "kprof needs Linux 5.10 or later; on such a kernel this is a bug in kprof: report it with the output of \
+         kprof doctor",
+    )
+}
+
+pub(super) fn unknown(error: &io::Error) -> Lack {
+    lack(
+        format!("{error}"),
+        CANT_RECORD,
+        "Run kprof doctor to see what this machine allows",
+    )
+}
+
+/// `/proc/kallsyms` shows no addresses to this process.
+pub fn hidden_symbols(now: &Situation) -> Lack {
+    const COST: &str = "kernel functions are shown as addresses, without names";
+    if now.kptr_restrict.is_some_and(|n| n >= 2) {
+        return lack(
+            "kernel.kptr_restrict=2 hides the kernel's symbol addresses from everyone",
+            COST,
+            "Run: sudo sysctl -w kernel.kptr_restrict=1",
+        );
+    }
+    if now.lacking(&[Capability::Syslog]).is_empty() {
+        return lack(
+            "/proc/kallsyms shows no symbol addresses",
+            COST,
+            "It takes a kernel built with CONFIG_KALLSYMS=y, and a /proc that a container doesn't mask",
+        );
+    }
+    permission(now, &[Capability::Syslog])
+}
+
+/// The kernel shows no BTF, or none with `task_struct`.
+pub fn no_btf() -> Lack {
+    lack(
+        format!(
+            "the kernel shows no type information (BTF) in {}",
+            btf::PATH
+        ),
+        "--kthreads can't be used, and kernel threads aren't marked as such",
+        "It takes a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are",
+    )
+}
+
+/// This process is in a pid namespace of its own.
+pub fn pid_namespace() -> Lack {
+    lack(
+        "this process is in a pid namespace, as in a container: it sees other pids than the kernel, and no kernel \
+         threads",
+        "--pid and --tid can't be used, and an empty result can't say what threads did meanwhile",
+        "Start the container with: docker run --pid=host … (Kubernetes: hostPID: true), or run kprof on the host",
+    )
+}
+
+/// This process is in a cgroup namespace of its own.
+pub fn cgroup_namespace() -> Lack {
+    lack(
+        "this process is in a cgroup namespace, as in a container, and can't see where in the hierarchy a cgroup \
+         is",
+        "--cgroup can't be used",
+        "Start the container with: docker run --cgroupns=host …, or run kprof on the host",
+    )
+}
+
+/// No cgroup2 file system.
+pub fn no_cgroup2() -> Lack {
+    lack(
+        "no cgroup version 2 file system is mounted, and BPF can't tell tasks apart by version 1",
+        "--cgroup can't be used",
+        "Mount it with: sudo mkdir -p /run/cgroup2 && sudo mount -t cgroup2 none /run/cgroup2 (or boot with \
+         systemd.unified_cgroup_hierarchy=1)",
+    )
+}
+
+/// tracefs can't be read.
+pub fn no_tracefs(now: &Situation, reason: &str) -> Lack {
+    let mend = if now.lacking(&[Capability::SysAdmin]).is_empty() {
+        format!("Run: {}", tracefs::MOUNT)
+    } else {
+        "Run: sudo kprof …".to_owned()
+    };
+    lack(
+        reason,
+        "tracepoints can't be used as events (--event sched:sched_switch)",
+        mend,
+    )
+}

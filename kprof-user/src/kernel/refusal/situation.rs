@@ -1,0 +1,101 @@
+//! What can be seen of this process's rights, to tell the causes of a refusal apart.
+
+use std::mem::MaybeUninit;
+
+use crate::kernel::caps::{self, Capabilities, Capability};
+use crate::kernel::sysctl;
+
+/// This process's rights, and what limits them.
+#[derive(Clone, Debug)]
+pub struct Situation {
+    /// Capabilities; `None` where `/proc` doesn't say.
+    pub caps: Option<Capabilities>,
+    /// Kernel lockdown: `none`, `integrity` or `confidentiality`; `None` where it isn't built in.
+    pub lockdown: Option<String>,
+    /// `kernel.kptr_restrict`.
+    pub kptr_restrict: Option<i64>,
+    /// `kernel.perf_event_max_sample_rate`.
+    pub max_sample_rate: Option<i64>,
+    /// The limit of locked memory is finite (it holds for BPF maps before Linux 5.11).
+    pub locked_memory_limited: bool,
+    /// Path of this program, for commands.
+    pub program: String,
+}
+
+impl Situation {
+    /// Looks.
+    pub fn now() -> Situation {
+        let program = std::env::current_exe().ok();
+        let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").ok();
+        Situation {
+            caps: caps::current().ok(),
+            lockdown: lockdown.as_deref().and_then(chosen),
+            kptr_restrict: sysctl::read("kernel.kptr_restrict"),
+            max_sample_rate: sysctl::read("kernel.perf_event_max_sample_rate"),
+            locked_memory_limited: locked_memory_limited(),
+            program: program
+                .and_then(|path| path.into_os_string().into_string().ok())
+                .map_or_else(|| "$(command -v kprof)".to_owned(), |path| quoted(&path)),
+        }
+    }
+
+    /// Which of the wanted capabilities are not granted; none where that isn't known.
+    pub fn lacking(&self, wanted: &[Capability]) -> Vec<Capability> {
+        let lacks = |c: &Capability| self.caps.is_some_and(|caps| !caps.effective.grants(*c));
+        wanted.iter().copied().filter(lacks).collect()
+    }
+
+    /// Which of the wanted capabilities this process could not get by any means.
+    pub fn out_of_reach(&self, wanted: &[Capability]) -> Vec<Capability> {
+        let lacks = |c: &Capability| self.caps.is_some_and(|caps| !caps.bounding.grants(*c));
+        wanted.iter().copied().filter(lacks).collect()
+    }
+
+    /// Whether system calls are filtered.
+    pub fn seccomp(&self) -> bool {
+        self.caps.is_some_and(|caps| caps.seccomp)
+    }
+}
+
+/// The word in brackets of `none [integrity] confidentiality`.
+fn chosen(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once('[')?;
+    Some(rest.split_once(']')?.0.to_owned())
+}
+
+fn locked_memory_limited() -> bool {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` has room for what the kernel writes.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit.as_mut_ptr()) };
+    // SAFETY: getrlimit succeeded, so it has filled `limit`.
+    result == 0 && unsafe { limit.assume_init() }.rlim_cur != libc::RLIM_INFINITY
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
+    if path.chars().all(plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lockdown_in_force_stands_in_brackets() {
+        assert_eq!(
+            chosen("none [integrity] confidentiality\n").unwrap(),
+            "integrity"
+        );
+        assert_eq!(chosen("none"), None);
+    }
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("/usr/bin/kprof"), "/usr/bin/kprof");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+}

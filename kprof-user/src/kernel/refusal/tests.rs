@@ -1,0 +1,129 @@
+use super::*;
+use crate::kernel::caps::{Capabilities, Set};
+
+const ALL: Set = Set(u64::MAX);
+
+fn situation(effective: Set, bounding: Set) -> Situation {
+    Situation {
+        caps: Some(Capabilities {
+            effective,
+            bounding,
+            seccomp: false,
+        }),
+        lockdown: Some("none".to_owned()),
+        kptr_restrict: Some(1),
+        max_sample_rate: Some(100_000),
+        locked_memory_limited: false,
+        program: "/usr/bin/kprof".to_owned(),
+    }
+}
+
+fn ask(errno: i32, action: Action, now: &Situation) -> Lack {
+    lack(&io::Error::from_raw_os_error(errno), action, now)
+}
+
+#[test]
+fn a_missing_capability_is_named_with_the_command_that_grants_it() {
+    let found = ask(libc::EPERM, Action::LoadProgram, &situation(Set(0), ALL));
+    assert_eq!(found.cause, "this process lacks CAP_BPF and CAP_PERFMON");
+    assert!(
+        found
+            .mend
+            .contains("sudo setcap cap_bpf,cap_perfmon,cap_syslog+ep /usr/bin/kprof"),
+        "{}",
+        found.mend
+    );
+    let found = ask(
+        libc::EACCES,
+        Action::OpenPerfEvent,
+        &situation(Set(1 << 39), ALL),
+    );
+    assert_eq!(found.cause, "this process lacks CAP_PERFMON");
+}
+
+#[test]
+fn what_a_container_withholds_is_not_mended_by_sudo() {
+    let found = ask(libc::EPERM, Action::LoadProgram, &situation(Set(0), Set(0)));
+    assert!(
+        found
+            .mend
+            .contains("docker run --cap-add BPF --cap-add PERFMON --cap-add SYSLOG"),
+        "{}",
+        found.mend
+    );
+}
+
+#[test]
+fn with_all_capabilities_the_next_cause_is_looked_for() {
+    let mut now = situation(ALL, ALL);
+    assert!(
+        ask(libc::EPERM, Action::LoadProgram, &now)
+            .cause
+            .contains("security module")
+    );
+    now.locked_memory_limited = true;
+    assert!(
+        ask(libc::EPERM, Action::CreateMap, &now)
+            .cause
+            .contains("locked memory")
+    );
+    now.lockdown = Some("confidentiality".to_owned());
+    assert!(
+        ask(libc::EPERM, Action::CreateMap, &now)
+            .cause
+            .contains("locked down")
+    );
+    now.caps = now.caps.map(|caps| Capabilities {
+        seccomp: true,
+        ..caps
+    });
+    assert!(
+        ask(libc::EPERM, Action::CreateMap, &now)
+            .cause
+            .contains("seccomp")
+    );
+    assert!(
+        ask(libc::ENOSYS, Action::OpenPerfEvent, &now)
+            .cause
+            .contains("seccomp")
+    );
+}
+
+#[test]
+fn hidden_symbols_have_two_causes() {
+    let mut now = situation(Set(0), ALL);
+    assert_eq!(
+        ask(libc::EPERM, Action::ReadSymbols, &now).cause,
+        "this process lacks CAP_SYSLOG"
+    );
+    now.kptr_restrict = Some(2);
+    assert!(
+        ask(libc::EPERM, Action::ReadSymbols, &now)
+            .mend
+            .contains("kernel.kptr_restrict=1")
+    );
+}
+
+#[test]
+fn every_answer_says_what_to_do() {
+    let now = situation(ALL, ALL);
+    for action in [
+        Action::OpenPerfEvent,
+        Action::LoadProgram,
+        Action::CreateMap,
+        Action::AttachProgram,
+        Action::ReadSymbols,
+    ] {
+        for errno in 1..134 {
+            let Lack { cause, cost, mend } = ask(errno, action, &now);
+            assert!(
+                !cause.is_empty() && !cost.is_empty() && !mend.is_empty(),
+                "{action:?} {errno}"
+            );
+            assert!(
+                !cause.ends_with('.') && !mend.ends_with('.'),
+                "{cause} / {mend}"
+            );
+        }
+    }
+}
