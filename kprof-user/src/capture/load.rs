@@ -15,6 +15,7 @@ use super::Request;
 use super::sizing::Sizes;
 use super::sys::{Plain, Table};
 use crate::kernel::btf;
+use crate::kernel::cgroup;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::refusal::{self, Action};
 use crate::kernel::sampling::Sampling;
@@ -233,23 +234,12 @@ fn fill_filters(ebpf: &Ebpf, request: &Request) -> Result<()> {
     }
     let groups: Table<u32, u32> = table(ebpf, "CGROUPS")?;
     for (index, path) in filters.cgroups.iter().enumerate() {
-        // Relative paths start at the mount of the hierarchy, as in /proc/PID/cgroup.
-        let path = if path.is_dir() && path.is_absolute() {
-            path.clone()
-        } else {
-            let inside = path.strip_prefix("/").unwrap_or(path);
-            std::path::Path::new("/sys/fs/cgroup").join(inside)
-        };
+        let path = cgroup::resolve(path)?.path;
         let folder = File::open(&path)
             .with_context(|| format!("cannot open the cgroup {}", path.display()))?;
         groups
             .set(&(index as u32), &(folder.as_raw_fd() as u32))
-            .with_context(|| {
-                format!(
-                    "cannot filter by {}: give a cgroup of version 2",
-                    path.display()
-                )
-            })?;
+            .with_context(|| format!("cannot filter by the cgroup {}", path.display()))?;
     }
     if let Some(cpus) = request
         .cpus

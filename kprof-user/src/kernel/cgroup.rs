@@ -1,33 +1,24 @@
-//! cgroup v2 identities, as `bpf_get_current_ancestor_cgroup_id` compares them.
+//! cgroups of version 2, which the BPF program tells tasks apart by (`bpf_current_task_under_cgroup`).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::refusal;
 
 /// One cgroup of the v2 hierarchy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
+    /// Its folder, without links; what a cgroup-array map takes a descriptor of.
+    pub path: PathBuf,
     /// Its id: the inode number of its folder, on 64-bit kernels.
     pub id: u64,
-    /// How deep it is: the root is 0.
-    pub level: u32,
-}
-
-/// A cgroup2 file system that this process can see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Where it is mounted.
-    pub path: PathBuf,
-    /// Which cgroup is at the top of the mount, as this process's cgroup namespace names it.
-    pub root: PathBuf,
 }
 
 /// All cgroup2 mounts, such as `/sys/fs/cgroup` or, beside version 1, `/sys/fs/cgroup/unified`.
-pub fn mounts() -> Result<Vec<Mount>> {
+pub fn mounts() -> Result<Vec<PathBuf>> {
     const PATH: &str = "/proc/self/mountinfo";
     let text = fs::read_to_string(PATH).with_context(|| format!("cannot read {PATH}"))?;
     Ok(parse_mounts(&text))
@@ -39,20 +30,15 @@ pub fn resolve(path: &Path) -> Result<Cgroup> {
     let mounts = mounts()?;
     if mounts.is_empty() {
         let lack = refusal::no_cgroup2();
-        bail!(
-            "--cgroup {} can't be used: {}. {}",
-            path.display(),
-            lack.cause,
-            lack.mend
-        );
+        bail!("{}. {}", lack.cause, lack.mend);
     }
     let inside = path.strip_prefix("/").unwrap_or(path);
     let candidates = std::iter::once(path.to_owned())
         .filter(|path| path.is_absolute())
-        .chain(mounts.iter().map(|mount| mount.path.join(inside)));
+        .chain(mounts.iter().map(|mount| mount.join(inside)));
     let mut version_1 = None;
     for candidate in candidates {
-        // Links and `..` are followed, so that the level can be counted.
+        // Links and `..` are followed: only the end counts.
         let Ok(folder) = candidate.canonicalize() else {
             continue;
         };
@@ -72,24 +58,23 @@ pub fn resolve(path: &Path) -> Result<Cgroup> {
                 folder.display()
             );
         }
-        let level = level(&mounts, &folder)?;
         return Ok(Cgroup {
             id: meta.ino(),
-            level,
+            path: folder,
         });
     }
     if let Some(folder) = version_1 {
         bail!(
             "{} is a cgroup of version 1, which BPF can't tell tasks apart by: give one of version 2, below {}",
             folder.display(),
-            mounts[0].path.display()
+            mounts[0].display()
         );
     }
     bail!(
         "there is no cgroup {}: give a folder below {}. List them with: find {} -type d",
         path.display(),
-        mounts[0].path.display(),
-        mounts[0].path.display()
+        mounts[0].display(),
+        mounts[0].display()
     )
 }
 
@@ -107,45 +92,14 @@ fn file_system(path: &Path) -> Option<i64> {
     (result == 0).then(|| unsafe { facts.assume_init() }.f_type)
 }
 
-/// The depth of a canonical path in the whole hierarchy.
-fn level(mounts: &[Mount], folder: &Path) -> Result<u32> {
-    let mount = mounts
-        .iter()
-        .filter(|mount| folder.starts_with(&mount.path))
-        .max_by_key(|mount| mount.path.as_os_str().len())
-        .with_context(|| format!("cannot tell which cgroup2 mount {} is on", folder.display()))?;
-    let below = folder.strip_prefix(&mount.path).unwrap_or(folder);
-    let depth = |path: &Path| {
-        path.components()
-            .filter(|c| matches!(c, Component::Normal(_)))
-            .count()
-    };
-    // In a cgroup namespace the way to the true root can't be seen.
-    let hidden = mount.root.components().any(|c| c == Component::ParentDir);
-    if hidden || in_initial_namespace() == Some(false) {
-        let lack = refusal::cgroup_namespace();
-        bail!("--cgroup can't be used here: {}. {}", lack.cause, lack.mend);
-    }
-    Ok((depth(&mount.root) + depth(below)) as u32)
-}
-
-/// Whether cgroup paths start at the true root; `None` where `/proc` doesn't say. The inode is
-/// `PROC_CGROUP_INIT_INO` (`include/linux/proc_ns.h`).
-pub fn in_initial_namespace() -> Option<bool> {
-    let link = fs::read_link("/proc/self/ns/cgroup").ok()?;
-    Some(link == Path::new("cgroup:[4026531835]"))
-}
-
-fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
+fn parse_mounts(mountinfo: &str) -> Vec<PathBuf> {
     let parse = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
         if after.split(' ').next() != Some("cgroup2") {
             return None;
         }
-        let mut fields = before.split(' ').skip(3);
-        let root = PathBuf::from(unescape(fields.next()?));
-        let path = PathBuf::from(unescape(fields.next()?));
-        Some(Mount { path, root })
+        let mut fields = before.split(' ').skip(4);
+        Some(PathBuf::from(unescape(fields.next()?)))
     };
     mountinfo.lines().filter_map(parse).collect()
 }
@@ -177,52 +131,18 @@ mod tests {
 
     #[test]
     fn only_version_2_mounts_are_found() {
-        let mounts = parse_mounts(INFO);
-        assert_eq!(mounts.len(), 2);
-        assert_eq!(mounts[0].path, Path::new("/sys/fs/cgroup/unified"));
-        assert_eq!(mounts[1].path, Path::new("/mnt/with space"));
-        assert_eq!(mounts[1].root, Path::new("/a/b"));
-    }
-
-    #[test]
-    fn levels_are_counted_from_the_true_root() {
-        if in_initial_namespace() == Some(false) {
-            return eprintln!("skipped: in a cgroup namespace");
-        }
-        let mounts = parse_mounts(INFO);
-        for (folder, expected) in [
-            ("/sys/fs/cgroup/unified", 0),
-            ("/sys/fs/cgroup/unified/x/y", 2),
-            ("/mnt/with space/c", 3),
-        ] {
-            assert_eq!(
-                level(&mounts, Path::new(folder)).unwrap(),
-                expected,
-                "{folder}"
-            );
-        }
-        let hidden = [Mount {
-            path: "/c".into(),
-            root: "/../..".into(),
-        }];
-        assert!(level(&hidden, Path::new("/c/d")).is_err());
+        let expected = ["/sys/fs/cgroup/unified", "/mnt/with space"];
+        assert_eq!(parse_mounts(INFO), expected.map(PathBuf::from));
     }
 
     #[test]
     fn this_machines_cgroups_are_told_apart() {
-        let Some(mount) = mounts()
-            .unwrap()
-            .into_iter()
-            .find(|m| m.root == Path::new("/"))
-        else {
+        let Some(mount) = mounts().unwrap().into_iter().next() else {
             return eprintln!("skipped: no cgroup2 mount");
         };
-        if in_initial_namespace() == Some(false) {
-            return eprintln!("skipped: in a cgroup namespace");
-        }
-        // The root cgroup's id is 1.
-        assert_eq!(resolve(&mount.path).unwrap(), Cgroup { id: 1, level: 0 });
-        assert_eq!(resolve(Path::new("/")).unwrap(), Cgroup { id: 1, level: 0 });
+        let root = resolve(&mount).unwrap();
+        assert_eq!(root.path, mount.canonicalize().unwrap());
+        assert!(resolve(Path::new("/proc/self")).is_err());
         let absent = resolve(Path::new("no/such/cgroup"))
             .unwrap_err()
             .to_string();
@@ -230,7 +150,9 @@ mod tests {
             absent.contains("there is no cgroup no/such/cgroup"),
             "{absent}"
         );
-        let file = resolve(Path::new("cgroup.procs")).unwrap_err().to_string();
-        assert!(file.contains("is a file"), "{file}");
+        if mount.join("cgroup.procs").exists() {
+            let file = resolve(Path::new("cgroup.procs")).unwrap_err().to_string();
+            assert!(file.contains("is a file"), "{file}");
+        }
     }
 }

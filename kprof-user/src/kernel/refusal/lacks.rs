@@ -250,16 +250,6 @@ pub fn pid_namespace() -> Lack {
     )
 }
 
-/// This process is in a cgroup namespace of its own.
-pub fn cgroup_namespace() -> Lack {
-    lack(
-        "this process is in a cgroup namespace, as in a container, and can't see where in the hierarchy a cgroup \
-         is",
-        "--cgroup can't be used",
-        "Start the container with: docker run --cgroupns=host …, or run kprof on the host",
-    )
-}
-
 /// No cgroup2 file system.
 pub fn no_cgroup2() -> Lack {
     lack(
