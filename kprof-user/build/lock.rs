@@ -182,3 +182,72 @@ fn collect(folder: &Path, name: &str, digests: &mut BTreeMap<String, String>) ->
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A BPF crate of two files with an object beside it.
+    fn checkout() -> (tempfile::TempDir, PathBuf, PathBuf, Lock) {
+        let root = tempfile::tempdir().unwrap();
+        let (ebpf, folder) = (root.path().join("ebpf"), root.path().join("prebuilt"));
+        fs::create_dir_all(ebpf.join("src/bpf")).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(ebpf.join("Cargo.toml"), "[package]").unwrap();
+        fs::write(ebpf.join("src/bpf/mod.rs"), "fn f() {}").unwrap();
+        fs::write(folder.join(OBJECT), b"object").unwrap();
+        let lock = Lock {
+            versions: BTreeMap::from([("rustc".to_owned(), "1.95.0 (x)".to_owned())]),
+            object: digest(b"object"),
+            sources: sources(&ebpf).unwrap(),
+        };
+        fs::write(folder.join(LOCK), lock.to_text()).unwrap();
+        (root, ebpf, folder, lock)
+    }
+
+    #[test]
+    fn a_lock_survives_its_text() {
+        let (_root, ebpf, folder, lock) = checkout();
+        assert_eq!(Lock::read(&folder).unwrap(), lock);
+        assert_eq!(
+            lock.sources.keys().collect::<Vec<_>>(),
+            ["Cargo.toml", "src/bpf/mod.rs"]
+        );
+        assert!(lock.verify(&folder, &ebpf).is_ok());
+        assert!(matches!(
+            Lock::parse("object = \"x\"\n[other]\na = \"b\"\n"),
+            Err(3)
+        ));
+        assert!(Lock::parse("").is_err());
+    }
+
+    #[test]
+    fn one_byte_of_source_makes_an_object_stale() {
+        let (_root, ebpf, folder, lock) = checkout();
+        fs::write(ebpf.join("src/bpf/mod.rs"), "fn g() {}").unwrap();
+        let refusal = lock.verify(&folder, &ebpf).unwrap_err();
+        assert!(matches!(&refusal, Refusal::Stale(files) if files == &["src/bpf/mod.rs"]));
+        fs::remove_file(ebpf.join("src/bpf/mod.rs")).unwrap();
+        fs::write(ebpf.join("src/new.rs"), "").unwrap();
+        let refusal = lock.verify(&folder, &ebpf).unwrap_err().to_string();
+        assert!(
+            refusal.ends_with("src/new.rs, src/bpf/mod.rs (gone)"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn another_object_is_refused() {
+        let (_root, ebpf, folder, lock) = checkout();
+        fs::write(folder.join(OBJECT), b"objecT").unwrap();
+        assert!(matches!(
+            lock.verify(&folder, &ebpf),
+            Err(Refusal::OtherObject(_))
+        ));
+        fs::remove_file(folder.join(OBJECT)).unwrap();
+        assert!(matches!(
+            lock.verify(&folder, &ebpf),
+            Err(Refusal::Unreadable(..))
+        ));
+    }
+}
