@@ -1,17 +1,21 @@
 //! What `record` needs from the machine, behind traits, so that its loop is tested without one.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
-use super::plan::Symbols;
 use crate::capture::{Capture, RawWindow, Request};
 use crate::kernel::targets;
 use crate::kernel::threads::Snapshot;
 use crate::profile::Profile;
+use crate::symbolize::{Options, Symbolizer};
 
 /// A running capture.
 pub(super) trait Sampler {
     /// What was counted since the last call.
     fn drain(&mut self) -> Result<RawWindow>;
+    /// How long the maps have room for.
+    fn period(&self) -> Duration;
     /// Stops and hands out the rest.
     fn finish(self: Box<Self>) -> Result<RawWindow>;
     /// From the start of this process to when sampling ran.
@@ -29,7 +33,7 @@ pub(super) trait Machine {
     /// Starts sampling.
     fn start(&self, request: &Request) -> Result<Box<dyn Sampler>>;
     /// Reads what names need.
-    fn namer(&self, options: &Symbols) -> Result<Box<dyn Namer>>;
+    fn namer(&self, options: &Options) -> Result<Box<dyn Namer>>;
     /// CPU time of all threads now.
     fn threads(&self) -> Result<Snapshot>;
     /// Whether any of these processes and threads still runs.
@@ -45,8 +49,8 @@ impl Machine for ThisMachine {
         Ok(Box::new(Capture::start(request)?))
     }
 
-    fn namer(&self, _: &Symbols) -> Result<Box<dyn Namer>> {
-        anyhow::bail!("naming frames is not built yet")
+    fn namer(&self, symbols: &Options) -> Result<Box<dyn Namer>> {
+        Ok(Box::new(Symbolizer::new(symbols.clone())?))
     }
 
     fn threads(&self) -> Result<Snapshot> {
@@ -80,11 +84,21 @@ impl Sampler for Capture {
         Capture::drain(self)
     }
 
+    fn period(&self) -> Duration {
+        Capture::period(self)
+    }
+
     fn finish(self: Box<Self>) -> Result<RawWindow> {
         Capture::finish(*self)
     }
 
     fn first_sample_ns(&self) -> Option<u64> {
         Capture::first_sample_ns(self)
+    }
+}
+
+impl Namer for Symbolizer {
+    fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()> {
+        Symbolizer::add_window(self, window, profile)
     }
 }

@@ -17,6 +17,8 @@ mod output;
 mod plan;
 mod progress;
 mod record;
+#[cfg(test)]
+mod record_tests;
 mod signals;
 mod store;
 mod usage;

@@ -16,6 +16,7 @@ use crate::kernel::event::Event;
 use crate::kernel::sampling::Sampling;
 use crate::kernel::{cgroup, cpus, targets};
 use crate::profile::Show;
+use crate::symbolize::Options;
 
 /// `PERF_TYPE_TRACEPOINT` of linux/perf_event.h.
 const TRACEPOINT: u32 = 2;
@@ -38,15 +39,6 @@ pub(super) enum Stdout {
     Silent,
 }
 
-/// How frames are named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Symbols {
-    /// Source lines and inlined functions too.
-    pub(super) lines: bool,
-    /// Where to take them from; `None`: where distributions put it.
-    pub(super) vmlinux: Option<std::path::PathBuf>,
-}
-
 /// What `record` is going to do.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -67,7 +59,7 @@ pub(super) struct Plan {
     /// File for the accounting of each window.
     pub(super) stats_windows: Option<Output>,
     /// Options of the symbolizer.
-    pub(super) symbols: Symbols,
+    pub(super) symbols: Options,
     /// The filters in words.
     pub(super) filters: String,
     /// Show a progress line.
@@ -127,7 +119,7 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         outputs: files.outputs,
         stats: files.stats,
         stats_windows: files.stats_windows,
-        symbols: Symbols {
+        symbols: Options {
             lines: args.lines,
             vmlinux: args.vmlinux.clone(),
         },

@@ -86,7 +86,7 @@ fn sample(
     );
     let targeted = !pids.is_empty() || !tids.is_empty();
     let mut progress = Progress::new(plan.progress, started, plan.duration);
-    let mut windows = Grid::new(started, plan.request.window);
+    let mut windows = Grid::new(started, even_part(plan.request.window, capture.period()));
     let mut prints = plan.interval.map(|interval| Grid::new(started, interval));
     let end = loop {
         let now = Instant::now();
@@ -161,6 +161,12 @@ impl Grid {
             self.next -= self.step;
         }
     }
+}
+
+/// The window, or the longest even part of it that the maps have room for.
+fn even_part(window: Duration, room: Duration) -> Duration {
+    let parts = window.as_nanos().div_ceil(room.as_nanos().max(1)).max(1);
+    Duration::from_nanos((window.as_nanos() / parts) as u64)
 }
 
 fn note_end(end: End, emitter: &Emitter<'_>, started: Instant) {

@@ -94,8 +94,6 @@ impl Format {
 }
 
 #[cfg(test)]
-mod firefox_tests;
-#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod golden_tests;

@@ -44,7 +44,7 @@ fn graph(profile: &Profile, view: &View<'_>) -> Result<String> {
         .collect();
     let mut palette = palette(view);
     let mut options = Options::default();
-    options.title = caption::printable(&caption::title(&profile.meta));
+    options.title = folded::escape(&caption::title(&profile.meta));
     options.name_type = "Frame:".to_owned();
     options.text_truncate_direction = TextTruncateDirection::Right;
     options.bgcolors = Some(BackgroundColor::Flat(Color::new(0xfa, 0xfa, 0xf7)));
@@ -93,7 +93,7 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
     );
     notes
         .iter()
-        .flat_map(|note| caption::wrap(&caption::printable(note), NOTE_WIDTH))
+        .flat_map(|note| caption::wrap(&folded::escape(note), NOTE_WIDTH))
         .collect()
 }
 
@@ -193,8 +193,6 @@ fn insert_notes(svg: &str, notes: &[String]) -> Option<String> {
         )?;
         head = format!(r#"{before}<text id="{id}"{element}"#);
     }
-    // By itself the word is too pale to be found.
-    head = head.replace("opacity:0.1;", "opacity:0.7;");
     for (line, note) in notes.iter().enumerate() {
         head.push_str(&text_element(note, FIRST_NOTE + line * LINE_HEIGHT));
     }
@@ -240,11 +238,8 @@ fn empty(profile: &Profile, view: &View<'_>, explanation: Option<&str>) -> Strin
     );
     let lines: Vec<String> = lines
         .iter()
-        .flat_map(|line| match line.as_str() {
-            "" => vec![String::new()],
-            line => caption::wrap(line, NOTE_WIDTH),
-        })
-        .map(|line| caption::printable(&line))
+        .flat_map(|line| caption::wrap(line, NOTE_WIDTH))
+        .map(|line| folded::escape(&line))
         .collect();
     let height = FIRST_NOTE + lines.len() * LINE_HEIGHT;
     let text: String = lines
