@@ -1,1 +1,184 @@
-//! Helpers of the end-to-end tests.
+//! Helpers of the end-to-end tests, which run the real `kprof` on the running kernel.
+//!
+//! A live test begins with [`live!`]: where the machine does not allow it, the test prints why and counts as
+//! skipped. `KPROF_REQUIRE_LIVE=1` turns skips into failures.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+pub mod burn;
+pub mod folded;
+
+/// Begins a live test: yields a guard that keeps live tests of one program apart, or prints why the test is
+/// skipped and returns from it.
+#[macro_export]
+macro_rules! live {
+    () => {
+        match $crate::live() {
+            Ok(guard) => guard,
+            Err(why) => {
+                assert!(
+                    std::env::var_os("KPROF_REQUIRE_LIVE").is_none(),
+                    "can't run: {why}"
+                );
+                eprintln!("skipped: {why}");
+                return;
+            }
+        }
+    };
+}
+
+/// Whether this machine lets kprof sample; see [`live!`].
+pub fn live() -> Result<MutexGuard<'static, ()>, String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let status = std::fs::read_to_string("/proc/self/status")
+        .map_err(|e| format!("/proc/self/status: {e}"))?;
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .ok_or("no CapEff in /proc/self/status")?;
+    let (sys_admin, perfmon, bpf) = (1 << 21, 1 << 38, 1 << 39);
+    if effective & sys_admin == 0 && effective & (perfmon | bpf) != perfmon | bpf {
+        return Err("needs root, or CAP_BPF and CAP_PERFMON".into());
+    }
+    // SAFETY: the kernel refuses the command before it reads the attributes.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, 0xffff, std::ptr::null::<u8>(), 0) };
+    let error = std::io::Error::last_os_error();
+    if answer == -1
+        && error.raw_os_error() != Some(libc::EINVAL)
+        && error.raw_os_error() != Some(libc::EFAULT)
+    {
+        return Err(format!("bpf(2) is not to be had: {error}"));
+    }
+    Ok(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The kprof to test: `$KPROF`, else one built from this workspace.
+pub fn kprof() -> Command {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let path = PATH.get_or_init(|| match std::env::var_os("KPROF") {
+        Some(path) => path.into(),
+        None => build("kprof-user", "kprof"),
+    });
+    let mut command = Command::new(path);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A load by `cargo xtask load`; ends when dropped.
+#[derive(Debug)]
+pub struct Load(Child);
+
+impl Load {
+    /// Starts a load and waits until it works.
+    pub fn start(name: &str, seconds: u64) -> Load {
+        static PATH: OnceLock<PathBuf> = OnceLock::new();
+        let path = PATH.get_or_init(|| build("xtask", "xtask"));
+        let mut command = Command::new(path);
+        command.args(["load", name, "--seconds", &seconds.to_string()]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("start the load");
+        std::thread::sleep(Duration::from_secs(1));
+        if let Some(status) = child.try_wait().expect("wait for the load") {
+            panic!("the load {name} ended at once: {status}");
+        }
+        Load(child)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        signal(&self.0, libc::SIGINT);
+        let _ = wait(&mut self.0, Duration::from_secs(20));
+    }
+}
+
+/// Builds a program of this workspace in this test's profile; nothing to do if it is there and fresh.
+fn build(package: &str, binary: &str) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ has a parent");
+    let built = Command::new(env!("CARGO"))
+        .current_dir(workspace)
+        .args(["build", "--quiet", "--package", package, "--bin", binary])
+        .status()
+        .expect("run cargo build");
+    assert!(built.success(), "cargo build --package {package}: {built}");
+    // target/PROFILE/deps/this-test -> target/PROFILE
+    let this = std::env::current_exe().expect("the path of this test");
+    this.ancestors()
+        .nth(2)
+        .expect("a target folder")
+        .join(binary)
+}
+
+/// Sends a signal to a child that was not waited for yet.
+pub fn signal(child: &Child, signal: i32) {
+    // SAFETY: the child has not been reaped, so the id is still its own.
+    unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+}
+
+/// Waits for a child; kills it and panics after `limit`.
+pub fn wait(child: &mut Child, limit: Duration) -> Option<i32> {
+    let end = Instant::now() + limit;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().expect("wait for a child") {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    panic!("a child did not end within {limit:?}");
+}
+
+/// Runs kprof to its end.
+pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
+    kprof().args(arguments).output().expect("run kprof")
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output as text.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Panics with all kprof said unless it succeeded.
+pub fn expect_success(output: &Output) {
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "kprof failed: {}",
+        stderr(output)
+    );
+}
+
+/// Reads a JSON file.
+pub fn json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Names of the files in a folder, hidden ones too, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .expect("list a folder")
+        .map(|entry| {
+            entry
+                .expect("list a folder")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,260 @@
+//! Ctrl-C, closed pipes, full disks, threads that change under the capture.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kprof_tests::burn::Burner;
+use kprof_tests::{
+    expect_success, folded, json, kprof, live, names, run, signal, stderr, stdout, wait,
+};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn ctrl_c_ends_early_and_everything_is_written() {
+    let _live = live!();
+    let folder = tempfile::tempdir().unwrap();
+    let _busy = Burner::start(&["kp-busy"], MS(50), MS(1));
+    for code in [libc::SIGINT, libc::SIGTERM] {
+        let (file, stats) = (
+            path(folder.path(), "k.folded"),
+            path(folder.path(), "k.stats"),
+        );
+        let mut child = kprof()
+            .args(["-d", "0", "-F", "999", "-o", &file, "--stats", &stats])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(MS(1500));
+        signal(&child, code);
+        assert_eq!(wait(&mut child, Duration::from_secs(10)), Some(0));
+        let stats = json(stats.as_ref());
+        let seconds = stats["duration_ns"].as_u64().unwrap() as f64 / 1e9;
+        assert!((0.5..5.0).contains(&seconds), "{stats}");
+        assert!(folded::total(&folded::parse(&std::fs::read_to_string(file).unwrap())) > 0);
+    }
+    assert_eq!(names(folder.path()), ["k.folded", "k.stats"]);
+}
+
+#[test]
+fn ctrl_c_at_any_moment_leaves_whole_files_or_none() {
+    let _live = live!();
+    for wait_ms in [0, 1, 2, 5, 10, 20, 40, 60, 80, 100, 130, 160, 200, 300, 400] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = path(folder.path(), "k.json");
+        let mut child = kprof()
+            .args(["-d", "250ms", "-F", "499", "-o", &file])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(MS(wait_ms));
+        signal(&child, libc::SIGINT);
+        let code = wait(&mut child, Duration::from_secs(10));
+        let left = names(folder.path());
+        match code {
+            // Complete, or ended early with all it had.
+            Some(0) => {
+                assert_eq!(left, ["k.json"], "after {wait_ms} ms");
+                json(file.as_ref());
+            }
+            // Before anything was captured; or before kprof's first instruction, by the signal itself.
+            Some(130) | None => assert_eq!(left, Vec::<String>::new(), "after {wait_ms} ms"),
+            other => panic!("exit {other:?} after {wait_ms} ms"),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let _live = live!();
+    let _busy = Burner::start(&["kp-busy"], MS(50), MS(1));
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "k.folded");
+    let started = Instant::now();
+    let mut child = kprof()
+        .args(["-d", "30", "-i", "100ms", "-F", "999", "-o", &file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(folded::parse(&line).len(), 1, "streaming works: {line}");
+    let output = child.wait_with_output().unwrap();
+    expect_success(&output);
+    assert_eq!(stderr(&output), "");
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "goes on without a reader"
+    );
+    assert!(folded::total(&folded::parse(&std::fs::read_to_string(file).unwrap())) > 0);
+}
+
+#[test]
+fn a_full_disk_is_one_line_and_the_other_outputs_are_there() {
+    let _live = live!();
+    let _busy = Burner::start(&["kp-busy"], MS(50), MS(1));
+    let folder = tempfile::tempdir().unwrap();
+    let good = path(folder.path(), "good.folded");
+    let output = run(&[
+        "-d",
+        "300ms",
+        "-F",
+        "999",
+        "-q",
+        "-o",
+        "/dev/full",
+        "-o",
+        &good,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("/dev/full") && said.contains("No space left"),
+        "{said}"
+    );
+    assert!(!std::fs::read(&good).unwrap().is_empty());
+}
+
+#[test]
+fn a_full_file_system_keeps_the_old_file() {
+    let _live = live!();
+    let _busy = Burner::start(&["kp-busy"], MS(50), MS(1));
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=16k tmpfs "$0" || exit 77
+        echo old 1 > "$0/k.svg"
+        head -c 100000 /dev/zero > "$0/filler" 2>/dev/null
+        "$1" -q -F 999 -d 500ms --show-user -o "$0/k.svg"
+        code=$?
+        cat "$0/k.svg"; ls -A "$0"
+        exit $code"#;
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .arg(folder.path())
+        .arg(kprof().get_program())
+        .output();
+    let output = match output {
+        Ok(output) if output.status.code() != Some(77) && !stderr(&output).contains("unshare") => {
+            output
+        }
+        other => {
+            eprintln!("skipped: no private tmpfs here: {other:?}");
+            return;
+        }
+    };
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("No space left"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stdout(&output), "old 1\nfiller\nk.svg\n");
+}
+
+#[test]
+fn a_pipe_as_output_is_written_and_stays_a_pipe() {
+    let _live = live!();
+    let _busy = Burner::start(&["kp-busy"], MS(50), MS(1));
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"mkfifo "$0/p" && cat "$0/p" > "$0/copy" & sleep 0.3
+        "$1" -q -F 999 -d 300ms -o "$0/p" -o /dev/null; code=$?; wait; test -p "$0/p" && test -c /dev/null && exit $code"#;
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(folder.path())
+        .arg(kprof().get_program())
+        .output()
+        .unwrap();
+    expect_success(&output);
+    assert!(
+        folded::total(&folded::parse(
+            &std::fs::read_to_string(folder.path().join("copy")).unwrap()
+        )) > 0
+    );
+}
+
+#[test]
+fn a_thread_that_changes_its_name_is_seen_under_each() {
+    let _live = live!();
+    let busy = Burner::start(&["kp-alpha", "kp-beta"], MS(60), MS(2));
+    let tid = busy.tid().to_string();
+    let both = run(&["-d", "1500ms", "-F", "999", "--tid", &tid]);
+    expect_success(&both);
+    let both = folded::parse(&stdout(&both));
+    let of = |name: &str| {
+        both.iter()
+            .filter(|l| l.comm == name)
+            .map(|l| l.count)
+            .sum::<u64>()
+    };
+    assert!(of("kp-alpha") > 50 && of("kp-beta") > 50, "{both:?}");
+    let one = run(&["-d", "1500ms", "-F", "999", "--comm", "kp-beta"]);
+    expect_success(&one);
+    let one = folded::parse(&stdout(&one));
+    assert!(
+        !one.is_empty() && one.iter().all(|l| l.comm == "kp-beta"),
+        "{one:?}"
+    );
+}
+
+#[test]
+fn a_target_that_exits_ends_the_capture() {
+    let _live = live!();
+    let mut target = Command::new("sh")
+        .args(["-c", "timeout 1 cat /dev/zero > /dev/null"])
+        .spawn()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "k.folded");
+    let started = Instant::now();
+    let pid = target.id().to_string();
+    // Not reaped before kprof ends: a dead process that waits for its parent is gone all the same.
+    let output = run(&["-d", "60", "--pid", &pid, "-o", &file]);
+    target.wait().unwrap();
+    expect_success(&output);
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert!(
+        stderr(&output).contains(&format!("process {pid} has exited")),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(names(folder.path()), ["k.folded"]);
+}
+
+#[test]
+fn nothing_matched_explains_itself() {
+    let _live = live!();
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<String> = ["k.folded", "k.svg", "k.json", "k.pb.gz", "k.txt"]
+        .iter()
+        .map(|name| path(folder.path(), name))
+        .collect();
+    let mut arguments = vec!["-d", "500ms", "--comm", "ksoftirqx"];
+    files.iter().for_each(|file| arguments.extend(["-o", file]));
+    let output = run(&arguments);
+    expect_success(&output);
+    let said = stderr(&output);
+    assert!(
+        said.contains("nothing matched --comm ksoftirqx") && said.contains("ksoftirqd/0"),
+        "{said}"
+    );
+    assert_eq!(stdout(&output), "");
+    assert_eq!(std::fs::read_to_string(&files[0]).unwrap(), "");
+    assert!(
+        std::fs::read_to_string(&files[1])
+            .unwrap()
+            .contains("</svg>")
+    );
+    json(files[2].as_ref());
+}

@@ -1,0 +1,189 @@
+//! What kprof says is true: paths, shares, names and the accounting, under real loads.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use kprof_tests::burn::Burner;
+use kprof_tests::{Load, expect_success, folded, json, live, run, stdout};
+
+#[test]
+fn ksoftirqd_is_in_net_rx_action_in_every_output() {
+    let _live = live!();
+    let _load = Load::start("ksoftirqd", 20);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let files = ["k.svg", "k.pb.gz", "k.json", "k.folded", "k.txt"]
+        .map(|name| at(name).to_str().unwrap().to_owned());
+    let stats = at("k.stats");
+    let mut arguments = vec![
+        "--comm",
+        "ksoftirqd",
+        "-d",
+        "4",
+        "-F",
+        "499",
+        "--stats",
+        stats.to_str().unwrap(),
+    ];
+    files.iter().for_each(|file| arguments.extend(["-o", file]));
+    expect_success(&run(&arguments));
+
+    let lines = folded::parse(&std::fs::read_to_string(at("k.folded")).unwrap());
+    assert!(
+        lines.iter().all(|line| line.comm.starts_with("ksoftirqd/")),
+        "{lines:?}"
+    );
+    let (all, net) = (
+        folded::total(&lines),
+        folded::through(&lines, "net_rx_action"),
+    );
+    assert!(
+        net > 0 && net * 2 > all,
+        "{net} of {all} samples in net_rx_action"
+    );
+    for file in ["k.svg", "k.json", "k.txt"] {
+        let text = std::fs::read_to_string(at(file)).unwrap();
+        assert!(text.contains("net_rx_action"), "{file}");
+    }
+    let mut pprof = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(at("k.pb.gz")).unwrap())
+        .read_to_end(&mut pprof)
+        .unwrap();
+    assert!(pprof.windows(13).any(|bytes| bytes == b"net_rx_action"));
+
+    let stats = json(&stats);
+    assert_eq!(stats["counted"].as_u64(), Some(all), "{stats}");
+    assert_eq!(
+        stats["lost"]
+            .as_object()
+            .unwrap()
+            .values()
+            .filter_map(|n| n.as_u64())
+            .sum::<u64>(),
+        0,
+        "{stats}"
+    );
+}
+
+#[test]
+fn a_known_path_has_the_share_that_proc_says() {
+    let _live = live!();
+    let burner = Burner::start(
+        &["kp-known"],
+        Duration::from_millis(37),
+        Duration::from_millis(29),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let stats = folder.path().join("k.stats");
+    let tid = burner.tid().to_string();
+    let (cpu, wall) = (burner.cpu_time(), Instant::now());
+    let output = run(&[
+        "--tid",
+        &tid,
+        "--show-user",
+        "-F",
+        "999",
+        "-d",
+        "6",
+        "--stats",
+        stats.to_str().unwrap(),
+    ]);
+    let burned = (burner.cpu_time() - cpu).as_secs_f64() / wall.elapsed().as_secs_f64() * 100.0;
+    expect_success(&output);
+    let lines = folded::parse(&stdout(&output));
+    let seconds = json(&stats)["duration_ns"].as_u64().unwrap() as f64 / 1e9;
+    let sampled = folded::total(&lines) as f64 / 999.0 / seconds * 100.0;
+    assert!(
+        (sampled - burned).abs() <= 3.0,
+        "kprof says {sampled:.1} % of a CPU, /proc {burned:.1} %"
+    );
+    let reading = folded::through(&lines, "vfs_read") as f64 / folded::total(&lines) as f64;
+    assert!(
+        reading > 0.9,
+        "only {reading:.2} of the samples are in vfs_read: {lines:?}"
+    );
+    println!("kprof says {sampled:.2} % of a CPU, /proc says {burned:.2} %");
+}
+
+#[test]
+fn the_accounting_is_exact_in_200_windows_of_50_ms() {
+    let _live = live!();
+    let _load = Load::start("many-stacks", 40);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("windows.jsonl");
+    let output = run(&[
+        "-F",
+        "4999",
+        "-i",
+        "50ms",
+        "-d",
+        "15s",
+        "--show-user",
+        "--show-idle",
+        "-o",
+        "/dev/null",
+        "-q",
+        "--stats-windows",
+        path.to_str().unwrap(),
+    ]);
+    expect_success(&output);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let windows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(windows.len() >= 200, "only {} windows", windows.len());
+    let (mut seen, mut spilled) = (0, 0);
+    for (i, window) in windows.iter().enumerate() {
+        let n = |field: &str| {
+            window[field]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {field} in {window}"))
+        };
+        let lost: u64 = window["lost"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|n| n.as_u64().unwrap())
+            .sum();
+        assert_eq!(
+            n("seen"),
+            n("counted") + n("filtered") + lost,
+            "window {i}: {window}"
+        );
+        assert_eq!(n("sum_of_counts"), n("counted"), "window {i}: {window}");
+        assert_eq!(lost, 0, "window {i}: {window}");
+        seen += n("seen");
+        spilled += n("spilled");
+    }
+    assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
+    println!(
+        "{} windows, {seen} samples, {spilled} spilled, none lost",
+        windows.len()
+    );
+}
+
+#[test]
+fn every_name_is_one_of_kallsyms() {
+    let _live = live!();
+    let _load = Load::start("syscalls", 20);
+    let output = run(&["-F", "999", "-d", "3", "--show-idle"]);
+    expect_success(&output);
+    let known = folded::kallsyms();
+    let lines = folded::parse(&stdout(&output));
+    assert!(lines.len() > 20, "{lines:?}");
+    let (mut named, mut unknown) = (0, 0);
+    for frame in lines.iter().flat_map(|line| &line.frames) {
+        let name = frame.split(" [").next().unwrap_or(frame);
+        if frame.starts_with("[unknown") {
+            unknown += 1;
+        } else {
+            assert!(known.contains(name), "{frame} is not in /proc/kallsyms");
+            named += 1;
+        }
+    }
+    assert!(
+        unknown * 50 < named,
+        "{unknown} frames without a name, {named} with one"
+    );
+}
