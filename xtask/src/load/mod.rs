@@ -8,10 +8,11 @@
 //! file descriptor or a thread of this one process (anonymous network namespaces, detached mounts,
 //! files without a name). Only `many-stacks` needs named files; see [`scratch`].
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 mod cpu;
@@ -71,8 +72,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Name::SoftirqIdle => softirq_idle::run(&run),
         Name::ManyStacks => many_stacks::run(&run),
     }?;
-    println!("{did} seconds={:.1}", run.elapsed().as_secs_f64());
-    Ok(())
+    let line = format!("{did} seconds={:.1}\n", run.elapsed().as_secs_f64());
+    match io::stdout().write_all(line.as_bytes()) {
+        // Nobody wants to know any more.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("print what the load did"),
+    }
 }
 
 #[cfg(test)]
