@@ -1,6 +1,7 @@
 //! Anonymous network namespaces: they have no name in the file system and live as long as a file
 //! descriptor of this process, or a socket made inside them, is open.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +9,10 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
+};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use super::netlink::{Rtnetlink, index_of};
@@ -34,11 +38,14 @@ impl Netns {
     /// Runs `work` on a thread inside this namespace. Sockets it opens stay in the namespace
     /// wherever they are used later.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        on_own_thread(|| {
-            move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
-                .context("enter the network namespace")?;
-            work()
-        })
+        on_own_thread(|| self.run_here(work))
+    }
+
+    /// Moves the calling thread into this namespace, for good, and runs `work` there.
+    pub(super) fn run_here<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))
+            .context("enter the network namespace")?;
+        work()
     }
 }
 
@@ -48,17 +55,22 @@ impl AsFd for Netns {
     }
 }
 
-/// The sysfs that shows the devices of the calling thread's network namespace, mounted nowhere: it
-/// goes away with the descriptor. Needs Linux 5.2 (`fsopen`).
-pub(super) fn sysfs() -> Result<OwnedFd> {
-    let context = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC).context("open a sysfs")?;
-    fsconfig_create(&context).context("create a sysfs of the network namespace")?;
+/// A new file system of this kind, mounted nowhere: it goes away with the descriptor. A sysfs shows
+/// the devices of the calling thread's network namespace. Needs Linux 5.2 (`fsopen`).
+pub(super) fn detached_mount(kind: &str, options: &[(&CStr, &CStr)]) -> Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)
+        .with_context(|| format!("open a {kind} (needs root)"))?;
+    for (key, value) in options {
+        fsconfig_set_string(&context, *key, *value)
+            .with_context(|| format!("set {} of a {kind}", key.to_string_lossy()))?;
+    }
+    fsconfig_create(&context).with_context(|| format!("create a {kind}"))?;
     fsmount(
         &context,
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::empty(),
     )
-    .context("mount a sysfs of the network namespace")
+    .with_context(|| format!("mount a {kind}"))
 }
 
 /// Writes `value` to the file `path` below the directory `root`.

@@ -48,7 +48,11 @@ impl Steered {
         let receiver = receiving.run(|| {
             configure(RECEIVER, RECEIVER_ADDRESS)?;
             let queue = format!("class/net/{RECEIVER}/queues/rx-0/rps_cpus");
-            netns::write_at(&netns::sysfs()?, &queue, &cpu::mask(cpu))?;
+            netns::write_at(
+                &netns::detached_mount("sysfs", &[])?,
+                &queue,
+                &cpu::mask(cpu),
+            )?;
             UdpSocket::bind((RECEIVER_ADDRESS, PORT)).context("bind the receiving socket")
         })?;
         let sender = sending.run(|| {
