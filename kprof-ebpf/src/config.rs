@@ -33,9 +33,12 @@ pub struct Config {
     pub match_cpus: u32,
     /// Not used.
     pub padding: u32,
+    /// Bytes with which a name that the `COMM_TABLE` accepts can start, one bit each. Most names fail
+    /// here, in a cache line that is at hand.
+    pub first_bytes: [u64; 4],
 }
 
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 80);
 
 /// Machines whose saved registers the programs can read.
 pub mod arch {
@@ -52,7 +55,7 @@ pub const COMM_WORDS: usize = 4;
 
 /// All `--comm` patterns as one bit-parallel automaton over the bytes of a thread's name.
 ///
-/// Each bit is a position in one of the patterns; a shift carries from each word into the next. For each byte `c` of the name (its ending NUL not
+/// Each bit is a position in one of the patterns. For each byte `c` of the name (its ending NUL not
 /// among them), `state = ((state & byte[c]) << 1) | (state & star)`, then every position behind a star
 /// that is reached is reached too: `state |= (state & star) << 1`. The name matches if, after
 /// its last byte, `state & accept` is not zero. No pattern spans two words, so nothing need be carried

@@ -5,21 +5,22 @@ use kprof_ebpf::CommTable;
 use kprof_ebpf::config::{COMM_WORDS, MAX_CGROUPS, target};
 
 use super::maps::{CGROUPS, COMM_TABLE, CPUS, HITS, TARGETS};
-use super::settings::setting;
-use super::task::PF_KTHREAD;
+use super::settings::{self, setting};
+use super::task::{self, PF_KTHREAD, Task};
 
-/// Kernel threads only.
+/// Kernel threads only. Other captures leave the task alone until it is known to count.
 #[inline(always)]
-pub(crate) fn by_flags(task_flags: u32) -> bool {
-    setting!(kthreads_only) == 1 && task_flags & PF_KTHREAD == 0
+pub(crate) fn by_kind(task: Task) -> bool {
+    setting!(kthreads_only) == 1 && task.flags() & PF_KTHREAD == 0
 }
 
 /// Processes and threads by id.
 #[inline(always)]
-pub(crate) fn by_target(tgid: u32, tid: u32) -> bool {
+pub(crate) fn by_target() -> bool {
     if setting!(match_targets) == 0 {
         return false;
     }
+    let (tgid, tid) = task::ids();
     !(is_target(tgid, target::PROCESS) || is_target(tid, target::THREAD))
 }
 
@@ -35,6 +36,10 @@ pub(crate) fn by_comm(comm: [u64; 2]) -> bool {
     let words = setting!(match_comm);
     if words == 0 {
         return false;
+    }
+    let first = comm[0] & 0xff;
+    if settings::first_bytes(first >> 6) >> (first & 63) & 1 == 0 {
+        return true;
     }
     let Some(table) = COMM_TABLE.get(0) else {
         return true;
@@ -66,17 +71,12 @@ fn accepts<const WORDS: usize>(table: &CommTable, comm: [u64; 2]) -> bool {
         rest = (rest >> 8) | (next << 56);
         next >>= 8;
         let mut any = 0;
-        let mut carry = 0;
-        let mut star_carry = 0;
         let mut i = 0;
         while i < WORDS {
             let moved = state[i] & table.byte[byte][i];
             let stayed = state[i] & table.star[i];
-            let mut word = (moved << 1) | carry | stayed;
-            carry = moved >> 63;
-            let stars = word & table.star[i];
-            word |= (stars << 1) | star_carry;
-            star_carry = stars >> 63;
+            let mut word = (moved << 1) | stayed;
+            word |= (word & table.star[i]) << 1;
             state[i] = word;
             any |= word;
             i += 1;
@@ -95,21 +95,23 @@ fn accepts<const WORDS: usize>(table: &CommTable, comm: [u64; 2]) -> bool {
     accepted != 0
 }
 
-/// Tasks by control group.
+/// Tasks by control group; an error where the kernel could not tell.
 #[inline(always)]
-pub(crate) fn by_cgroup() -> bool {
+pub(crate) fn by_cgroup() -> Result<bool, ()> {
     let groups = setting!(cgroups);
     if groups == 0 {
-        return false;
+        return Ok(false);
     }
     let mut i = 0;
     while i < MAX_CGROUPS as u32 && i < groups {
-        if matches!(CGROUPS.current_task_under_cgroup(i), Ok(true)) {
-            return false;
+        match CGROUPS.current_task_under_cgroup(i) {
+            Ok(true) => return Ok(false),
+            Ok(false) => {}
+            Err(_) => return Err(()),
         }
         i += 1;
     }
-    true
+    Ok(true)
 }
 
 /// Whether this hit of a tracepoint is a sample: the program runs on every hit of every CPU.

@@ -21,6 +21,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     hit_period: 0,
     match_cpus: 0,
     padding: 0,
+    first_bytes: [0; 4],
 });
 
 /// Which epoch's maps are in use, 0 or 1.

@@ -10,7 +10,6 @@ mod task;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::cty::c_void;
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::{perf_event, tracepoint};
 use aya_ebpf::programs::{PerfEventContext, TracePointContext};
@@ -52,24 +51,29 @@ fn run(ctx: *mut c_void, has_regs: bool) {
     counters.seen += 1;
 
     let task = task::Task::current();
-    let task_flags = task.flags();
-    if filter::by_flags(task_flags) {
-        counters.ended[Counter::Filtered as usize] += 1;
-        return;
-    }
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let (tgid, tid) = ((pid_tgid >> 32) as u32, pid_tgid as u32);
-    if filter::by_target(tgid, tid) {
+    if filter::by_kind(task) || filter::by_target() {
         counters.ended[Counter::Filtered as usize] += 1;
         return;
     }
     let comm = task.comm();
-    if filter::by_comm(comm) || filter::by_cgroup() {
+    if filter::by_comm(comm) {
         counters.ended[Counter::Filtered as usize] += 1;
         return;
     }
+    match filter::by_cgroup() {
+        Ok(false) => {}
+        Ok(true) => {
+            counters.ended[Counter::Filtered as usize] += 1;
+            return;
+        }
+        Err(()) => {
+            counters.ended[Counter::Other as usize] += 1;
+            return;
+        }
+    }
 
-    let kthread = if task_flags & task::PF_KTHREAD != 0 {
+    let (tgid, tid) = task::ids();
+    let kthread = if task.flags() & task::PF_KTHREAD != 0 {
         flags::KTHREAD
     } else {
         0

@@ -1,6 +1,7 @@
 //! The current task's flags and name.
 
 use aya_ebpf::cty::c_void;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
 };
@@ -69,6 +70,13 @@ impl Task {
         unsafe { bpf_get_current_comm((&raw mut comm).cast(), 16) };
         comm
     }
+}
+
+/// The current task's process and thread id.
+#[inline(always)]
+pub(crate) fn ids() -> (u32, u32) {
+    let both = bpf_get_current_pid_tgid();
+    ((both >> 32) as u32, both as u32)
 }
 
 /// Sets the top bit of each zero byte, and maybe of bytes above the lowest of them.

@@ -49,7 +49,7 @@ pub(super) struct Loaded {
 #[derive(Clone, Copy)]
 struct PodConfig(Config);
 
-// SAFETY: `repr(C)`, of u32 only, without padding.
+// SAFETY: `repr(C)`, of integers only, without padding.
 unsafe impl aya::Pod for PodConfig {}
 
 impl Loaded {
@@ -98,6 +98,10 @@ fn configure(request: &Request) -> Result<Config> {
             .comm
             .as_ref()
             .map_or(0, |comm| words_in_use(&comm.table())),
+        first_bytes: filters
+            .comm
+            .as_ref()
+            .map_or([0; 4], |comm| first_bytes(&comm.table())),
         cgroups: filters.cgroups.len() as u32,
         arch: if cfg!(target_arch = "x86_64") {
             arch::X86_64
@@ -144,6 +148,20 @@ fn words_in_use(table: &CommTable) -> u32 {
         .rev()
         .find(used)
         .map_or(1, |last| last as u32 + 1)
+}
+
+/// The bytes after which the automaton is still in some state, one bit each. NUL stands for the
+/// empty name, which only the automaton can judge.
+fn first_bytes(table: &CommTable) -> [u64; 4] {
+    let mut allowed = [1, 0, 0, 0];
+    for byte in 1..256 {
+        let goes_on =
+            (0..COMM_WORDS).any(|w| table.start[w] & (table.byte[byte][w] | table.star[w]) != 0);
+        if goes_on {
+            allowed[byte / 64] |= 1 << (byte % 64);
+        }
+    }
+    allowed
 }
 
 fn try_load(request: &Request, sizes: &Sizes, config: Config, tracepoint: bool) -> Result<Loaded> {

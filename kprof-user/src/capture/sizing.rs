@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Buckets of a stack-trace map, unless the user asks for more.
 pub(super) const MAX_BUCKETS: u32 = 16_384;
-/// Fewest buckets worth having.
-const MIN_BUCKETS: u32 = 512;
+/// Fewest samples of a window worth making room for.
+const MIN_BUCKETS: u32 = 256;
 
 /// Entries of each of the two sets of maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,26 +28,23 @@ impl Sizes {
             let samples = u128::from(rate) * window.as_millis() / 1000;
             u64::try_from(samples).unwrap_or(u64::MAX)
         });
-        let wanted = samples
-            .saturating_mul(2)
-            .clamp(MIN_BUCKETS.into(), MAX_BUCKETS.into());
-        let stacks = max_stacks
-            .unwrap_or(wanted as u32)
-            .clamp(1, 1 << 20)
-            .next_power_of_two();
-        // Every sample of a window may be a new key, and in the worst case a spilled one.
-        let counts = stacks.max(MIN_BUCKETS);
-        let spill = (stacks / 2).max(256);
-        let fits = counts / 2;
+        // What a window can hold; more samples are drained in between.
+        let samples = samples.clamp(MIN_BUCKETS.into(), u64::from(MAX_BUCKETS) / 2) as u32;
+        let wanted = max_stacks.unwrap_or(samples * 2);
+        let stacks = wanted.clamp(1, 1 << 20).next_power_of_two();
+        // In the worst case every sample of a window is a new key, and a spilled one at that.
+        let counts = (samples * 2).next_power_of_two();
+        let spill = (samples + samples / 4).next_power_of_two();
         let period = match rate {
-            Some(rate) => Duration::from_millis(u64::from(fits) * 1000 / rate.max(1)),
+            Some(rate) => Duration::from_millis(u64::from(counts / 2) * 1000 / rate.max(1)),
             None => Duration::from_secs(1),
         };
+        let shortest = Duration::from_millis(20).min(window);
         Sizes {
             stacks,
             counts,
             spill,
-            period: period.clamp(Duration::from_millis(20), window),
+            period: period.clamp(shortest, window),
         }
     }
 }
@@ -61,7 +58,7 @@ mod tests {
         let sizes = Sizes::choose(Some(2 * 99), Duration::from_secs(10), None);
         assert_eq!(
             (sizes.stacks, sizes.counts, sizes.spill),
-            (4096, 4096, 2048)
+            (4096, 4096, 4096)
         );
         assert_eq!(sizes.period, Duration::from_secs(10));
     }
@@ -95,6 +92,6 @@ mod tests {
     #[test]
     fn the_number_of_stacks_can_be_asked_for() {
         let sizes = Sizes::choose(Some(9998), Duration::from_millis(50), Some(60));
-        assert_eq!((sizes.stacks, sizes.counts, sizes.spill), (64, 512, 256));
+        assert_eq!((sizes.stacks, sizes.counts, sizes.spill), (64, 1024, 1024));
     }
 }

@@ -118,7 +118,8 @@ impl Known {
         let buckets = u64::from(sizes.stacks);
         self.leaked
             || stacks > buckets / 2
-            || self.spill.len() as u64 > u64::from(sizes.spill) / 4
+            // The next window may be as large as this one, and all of it may spill.
+            || self.spill.len() as u64 + counted > u64::from(sizes.spill)
             || (spilled * 8 > counted && stacks > buckets / 8)
     }
 
