@@ -117,12 +117,18 @@ pub(super) fn hidden(profile: &Profile, view: &View<'_>) -> Option<String> {
     let parts: Vec<String> = Context::ALL
         .into_iter()
         .filter(|context| !view.rows.iter().any(|row| row.context == *context))
-        .filter_map(|context| match profile.total_in(context) {
-            0 => None,
-            n => Some(format!("{} in {} mode", group(n), context.name())),
+        .filter_map(|context| {
+            let how = match context {
+                Context::Idle => "in the idle loop (--show-idle shows them)",
+                Context::User => "in user mode (--show-user shows them)",
+                // These are always shown.
+                Context::Task | Context::Softirq | Context::Hardirq => return None,
+            };
+            match profile.total_in(context) {
+                0 => None,
+                n => Some(format!("{} {how}", group(n))),
+            }
         })
-        .map(|part| part.replace("idle mode", "the idle loop (--idle shows them)"))
-        .map(|part| part.replace("user mode", "user mode (--user shows them)"))
         .collect();
     (!parts.is_empty()).then(|| format!("Not shown: {}.", parts.join(", ")))
 }
@@ -189,6 +195,20 @@ pub(super) fn caveat(view: &View<'_>) -> Option<String> {
         view.profile.meta.event,
         names.join(", "),
     ))
+}
+
+/// Text with its control characters written out: names may hold some, and they could drive a terminal
+/// or make XML invalid.
+pub(super) fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{fffe}' | '\u{ffff}' => clean.extend(c.escape_unicode()),
+            c if c.is_control() => clean.extend(c.escape_default()),
+            c => clean.push(c),
+        }
+    }
+    clean
 }
 
 /// Lines of at most `width` characters, broken at spaces; a longer word stays whole.

@@ -61,7 +61,10 @@ fn facts(view: &View<'_>) -> serde_json::Value {
         facts.push(("Filters", meta.filters.clone()));
     }
     facts.extend(caption::hidden(view.profile, view).map(|hidden| ("Hidden", hidden)));
-    facts.extend(caption::caveat(view).map(|caveat| ("Caveat", caveat)));
+    facts.extend(caption::caveat(view).map(|caveat| {
+        let words = caveat.trim_start_matches("Caveat: ");
+        ("Caveat", words.to_owned())
+    }));
     let entries: Vec<_> = facts
         .into_iter()
         .map(|(label, value)| json!({ "label": label, "format": "string", "value": value }))

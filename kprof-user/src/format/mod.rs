@@ -94,6 +94,8 @@ impl Format {
 }
 
 #[cfg(test)]
+mod firefox_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod golden_tests;

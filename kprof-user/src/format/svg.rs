@@ -10,8 +10,8 @@ use super::view::{NO_STACK, USER, View};
 use super::{caption, folded};
 use crate::profile::{Profile, Show};
 
-/// Characters of a line of notes that fit into the picture's 1,200 pixels.
-const NOTE_WIDTH: usize = 160;
+/// Characters of a line of notes: at 12 pixels monospace they fit into windows from 950 pixels on.
+const NOTE_WIDTH: usize = 128;
 /// Pixels from one line of notes to the next.
 const LINE_HEIGHT: usize = 17;
 /// Where the first line of notes stands, below the title.
@@ -44,7 +44,7 @@ fn graph(profile: &Profile, view: &View<'_>) -> Result<String> {
         .collect();
     let mut palette = palette(view);
     let mut options = Options::default();
-    options.title = folded::escape(&caption::title(&profile.meta));
+    options.title = caption::printable(&caption::title(&profile.meta));
     options.name_type = "Frame:".to_owned();
     options.text_truncate_direction = TextTruncateDirection::Right;
     options.bgcolors = Some(BackgroundColor::Flat(Color::new(0xfa, 0xfa, 0xf7)));
@@ -93,7 +93,7 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
     );
     notes
         .iter()
-        .flat_map(|note| caption::wrap(&folded::escape(note), NOTE_WIDTH))
+        .flat_map(|note| caption::wrap(&caption::printable(note), NOTE_WIDTH))
         .collect()
 }
 
@@ -193,6 +193,8 @@ fn insert_notes(svg: &str, notes: &[String]) -> Option<String> {
         )?;
         head = format!(r#"{before}<text id="{id}"{element}"#);
     }
+    // By itself the word is too pale to be found.
+    head = head.replace("opacity:0.1;", "opacity:0.7;");
     for (line, note) in notes.iter().enumerate() {
         head.push_str(&text_element(note, FIRST_NOTE + line * LINE_HEIGHT));
     }
@@ -238,8 +240,11 @@ fn empty(profile: &Profile, view: &View<'_>, explanation: Option<&str>) -> Strin
     );
     let lines: Vec<String> = lines
         .iter()
-        .flat_map(|line| caption::wrap(line, NOTE_WIDTH))
-        .map(|line| folded::escape(&line))
+        .flat_map(|line| match line.as_str() {
+            "" => vec![String::new()],
+            line => caption::wrap(line, NOTE_WIDTH),
+        })
+        .map(|line| caption::printable(&line))
         .collect();
     let height = FIRST_NOTE + lines.len() * LINE_HEIGHT;
     let text: String = lines

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What a count counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Samples at `frequency_hz` or every `period` events.
     #[default]
@@ -11,7 +14,8 @@ pub enum Unit {
 }
 
 /// How many samples went which way. `seen = counted + filtered + lost` holds exactly.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Accounting {
     /// Times the BPF program ran.
     pub seen: u64,
@@ -86,7 +90,8 @@ impl Accounting {
 }
 
 /// Facts about a capture.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Meta {
     /// The event in perf's words: `cycles`, `cpu-clock`, `sched:sched_switch`. Empty if not known.
     pub event: String,

@@ -1,109 +1,30 @@
-//! [`Meta`] as pprof comments, one `kprof KEY: VALUE` each, and back.
+//! [`Meta`] as pprof comments, and back: a line for people, which pprof prints above its lists, and one
+//! for kprof.
 
-use std::fmt::Display;
+use anyhow::{Context as _, Result};
 
-use crate::profile::{Accounting, Meta, Unit};
+use super::super::caption;
+use crate::profile::Meta;
 
-/// What all of kprof's comments start with.
-const MARK: &str = "kprof ";
+/// What the comment for kprof starts with. JSON follows.
+const MARK: &str = "kprof-meta ";
 
-/// The comments of a profile. Times are not among them: pprof has fields for those.
-pub(super) fn write(meta: &Meta) -> Vec<String> {
-    let Meta {
-        event,
-        timer_driven,
-        unit: Unit::Samples,
-        frequency_hz,
-        period,
-        cpus,
-        start_unix_ns: _,
-        duration_ns: _,
-        filters,
-        kernel,
-        accounting,
-    } = meta;
-    let Accounting {
-        seen,
-        counted,
-        filtered,
-        lost,
-        expected,
-        spilled,
-        windows,
-        bpf_run_time_ns,
-        bpf_run_count,
-        user_cpu_ns,
-    } = accounting;
-    let mut comments = Vec::new();
-    let mut put = |key: &str, value: &dyn Display| comments.push(format!("{MARK}{key}: {value}"));
-    put("event", event);
-    put("timer_driven", timer_driven);
-    put("filters", filters);
-    put("kernel", kernel);
-    let cpus: Vec<String> = cpus.iter().map(u32::to_string).collect();
-    put("cpus", &cpus.join(","));
-    let optional = [
-        ("frequency_hz", frequency_hz),
-        ("period", period),
-        ("expected", expected),
-        ("bpf_run_time_ns", bpf_run_time_ns),
-        ("bpf_run_count", bpf_run_count),
-    ];
-    for (key, value) in optional {
-        if let Some(value) = value {
-            put(key, value);
-        }
-    }
-    put("seen", seen);
-    put("counted", counted);
-    put("filtered", filtered);
-    put("spilled", spilled);
-    put("windows", windows);
-    put("user_cpu_ns", user_cpu_ns);
-    for (reason, count) in lost {
-        put(&format!("lost {reason}"), count);
-    }
-    comments
+/// The comments of a profile.
+pub(super) fn write(meta: &Meta) -> Result<Vec<String>> {
+    let json = serde_json::to_string(meta).context("writing the pprof profile's comments")?;
+    Ok(vec![
+        format!("{}: {}", caption::title(meta), caption::how(meta)),
+        format!("{MARK}{json}"),
+    ])
 }
 
-/// Takes what a comment says into `meta`. Comments of other tools, and those of later versions of kprof
-/// that this one does not know, say nothing.
-pub(super) fn read(comment: &str, meta: &mut Meta) {
-    let Some((key, value)) = comment
-        .strip_prefix(MARK)
-        .and_then(|rest| rest.split_once(": "))
-    else {
-        return;
+/// What a comment says; `None` if it is not [`MARK`]ed, as those of other tools are not. Fields that it
+/// lacks take their defaults.
+pub(super) fn read(comment: &str) -> Result<Option<Meta>> {
+    let Some(json) = comment.strip_prefix(MARK) else {
+        return Ok(None);
     };
-    let number = value.parse::<u64>().ok();
-    let count = number.unwrap_or(0);
-    let accounting = &mut meta.accounting;
-    match key {
-        "event" => meta.event = value.to_owned(),
-        "timer_driven" => meta.timer_driven = value == "true",
-        "filters" => meta.filters = value.to_owned(),
-        "kernel" => meta.kernel = value.to_owned(),
-        "cpus" => {
-            meta.cpus = value
-                .split(',')
-                .filter_map(|cpu| cpu.parse().ok())
-                .collect()
-        }
-        "frequency_hz" => meta.frequency_hz = number,
-        "period" => meta.period = number,
-        "expected" => accounting.expected = number,
-        "bpf_run_time_ns" => accounting.bpf_run_time_ns = number,
-        "bpf_run_count" => accounting.bpf_run_count = number,
-        "seen" => accounting.seen = count,
-        "counted" => accounting.counted = count,
-        "filtered" => accounting.filtered = count,
-        "spilled" => accounting.spilled = count,
-        "windows" => accounting.windows = count,
-        "user_cpu_ns" => accounting.user_cpu_ns = count,
-        key => {
-            if let Some(reason) = key.strip_prefix("lost ") {
-                accounting.lost.insert(reason.to_owned(), count);
-            }
-        }
-    }
+    let meta =
+        serde_json::from_str(json).context("reading kprof's comment in the pprof profile")?;
+    Ok(Some(meta))
 }

@@ -25,7 +25,7 @@ const KERNEL: &str = "[kernel.kallsyms]";
 
 /// Writes a gzipped pprof profile.
 pub fn write(profile: &Profile, show: &Show, out: &mut dyn Write) -> Result<()> {
-    let bytes = build(profile, show).encode_to_vec();
+    let bytes = build(profile, show)?.encode_to_vec();
     // No time and no file name in the header: the same profile gives the same bytes.
     let mut gzip = GzBuilder::new().mtime(0).write(out, Compression::default());
     gzip.write_all(&bytes)
@@ -33,7 +33,7 @@ pub fn write(profile: &Profile, show: &Show, out: &mut dyn Write) -> Result<()> 
         .context("writing the pprof profile")
 }
 
-fn build(profile: &Profile, show: &Show) -> proto::Profile {
+fn build(profile: &Profile, show: &Show) -> Result<proto::Profile> {
     let view = View::new(profile, show);
     let meta = &profile.meta;
     let mut builder = Builder::new(&view, show.addresses);
@@ -54,11 +54,11 @@ fn build(profile: &Profile, show: &Show) -> proto::Profile {
         period_type = Some(builder.value_type(&meta.event, "count"));
         period = signed(events);
     }
-    let comment = comments::write(meta)
+    let comment = comments::write(meta)?
         .iter()
         .map(|comment| builder.string(comment))
         .collect();
-    proto::Profile {
+    Ok(proto::Profile {
         default_sample_type: sample_type.last().map_or(0, |last| last.r#type),
         sample_type,
         sample,
@@ -71,7 +71,7 @@ fn build(profile: &Profile, show: &Show) -> proto::Profile {
         period_type,
         period,
         comment,
-    }
+    })
 }
 
 /// pprof's numbers are signed; kprof's counts and times stay far below the limit.

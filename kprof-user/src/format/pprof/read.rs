@@ -125,14 +125,15 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&self) -> Result<Profile> {
-        let mut meta = Meta {
-            start_unix_ns: u64::try_from(self.source.time_nanos).unwrap_or(0),
-            duration_ns: u64::try_from(self.source.duration_nanos).unwrap_or(0),
-            ..Meta::default()
-        };
+        let mut meta = Meta::default();
         for &comment in &self.source.comment {
-            comments::read(self.string(comment)?, &mut meta);
+            if let Some(known) = comments::read(self.string(comment)?)? {
+                // pprof joins files and keeps the comments of all of them.
+                meta.merge(&known);
+            }
         }
+        meta.start_unix_ns = u64::try_from(self.source.time_nanos).unwrap_or(0);
+        meta.duration_ns = u64::try_from(self.source.duration_nanos).unwrap_or(0);
         let mut profile = Profile::new(meta);
         for sample in &self.source.sample {
             self.sample(sample, &mut profile)?;

@@ -65,13 +65,7 @@ struct Text(String);
 
 impl Text {
     fn line(&mut self, line: &str) {
-        // Names may hold control characters, which could drive the terminal.
-        for c in line.trim_end().chars() {
-            match c {
-                c if c.is_control() => self.0.extend(c.escape_default()),
-                c => self.0.push(c),
-            }
-        }
+        self.0.push_str(&caption::printable(line.trim_end()));
         self.0.push('\n');
     }
 
@@ -109,6 +103,7 @@ fn contexts(text: &mut Text, profile: &Profile) {
         words = format!("all {}", caption::samples(profile.total()));
     }
     text.line(&format!("Where the time went (100 % = {words})"));
+    text.line("                  share      time      samples");
     let mut row = |name: &str, count: u64, note: &str| {
         let time = match meta.sample_ns() {
             Some(sample_ns) => seconds(count.saturating_mul(sample_ns)),
