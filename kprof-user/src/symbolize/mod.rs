@@ -172,4 +172,6 @@ fn thread(key: &Key) -> Thread {
 }
 
 #[cfg(test)]
+mod bpf_tests;
+#[cfg(test)]
 mod tests;

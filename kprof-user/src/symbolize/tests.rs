@@ -102,10 +102,12 @@ fn names_are_those_that_the_kernel_lists() {
                 continue;
             };
             named += 1;
+            let first = listed.partition_point(|symbol| symbol.0 < *start);
+            let mut same = listed[first..]
+                .iter()
+                .take_while(|symbol| symbol.0 == *start);
             assert!(
-                listed
-                    .iter()
-                    .any(|symbol| symbol.0 == *start && symbol.1 == *name && symbol.2 == *module),
+                same.any(|symbol| symbol.1 == *name && symbol.2 == *module),
                 "{address:#x} is named {name} ({module:?})"
             );
         }

@@ -1,0 +1,104 @@
+//! A real BPF program that comes, is replaced and goes.
+
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::profile::UnknownReason;
+
+/// `union bpf_attr` as BPF_PROG_LOAD uses it, up to the program's name.
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttr {
+    kind: u32,
+    instructions_count: u32,
+    instructions: u64,
+    license: u64,
+    log: [u64; 2],
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+/// Loads a socket filter that returns `value`, so that each value has a tag of its own.
+fn load(value: i32) -> Option<OwnedFd> {
+    // r0 = value; exit
+    let instructions = [0xb7 | (value as u32 as u64) << 32, 0x95];
+    let mut attr = LoadAttr {
+        kind: 1,
+        instructions_count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        name: *b"kprof_symtest\0\0\0",
+        ..LoadAttr::default()
+    };
+    // SAFETY: the attributes, the instructions and the license outlive the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, &raw mut attr, size_of::<LoadAttr>()) };
+    // SAFETY: the kernel has just made this descriptor for us.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Where the kernel lists our programs.
+fn listed() -> Vec<(u64, String)> {
+    let text = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let ours = text.lines().filter(|line| line.contains("_kprof_symtest"));
+    ours.filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        Some((address, words.nth(1)?.to_owned()))
+    })
+    .collect()
+}
+
+#[test]
+fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
+    let mut symbolizer = Symbolizer::new(Options::default()).unwrap();
+    // Reads the symbols before the program is there.
+    symbolizer.resolve(0x1000);
+    let Some(first) = load(1) else {
+        eprintln!("skipped: a BPF program can't be loaded here (needs CAP_BPF)");
+        return;
+    };
+    let [(address, name)] = &listed()[..] else {
+        eprintln!("skipped: the kernel lists no BPF programs (needs net.core.bpf_jit_kallsyms=1)");
+        return;
+    };
+    if *address == 0 || bpf::programs().is_none() {
+        eprintln!("skipped: addresses are hidden or programs can't be listed");
+        return;
+    }
+    let expected = Frame::Named {
+        name: name.clone(),
+        module: Some("bpf".into()),
+        line: None,
+        inlined: false,
+    };
+    assert_eq!(symbolizer.resolve(*address), [expected.clone()]);
+    let end = bpf::functions(&bpf::programs().unwrap())[address];
+    assert_eq!(symbolizer.resolve(end - 1), [expected.clone()]);
+    assert_ne!(symbolizer.resolve(end), [expected.clone()]);
+
+    drop(first);
+    // The kernel frees it a little later.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !listed().is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = load(2).expect("the first one was loaded");
+    let now = listed();
+    let frames = symbolizer.resolve(*address);
+    assert_ne!(frames, [expected], "the name of a program that went");
+    if now.iter().any(|(start, _)| start == address) {
+        // At the same place: both may have been sampled in this window, but not in the next one.
+        let unknown = Frame::Unknown {
+            address: *address,
+            reason: UnknownReason::OutsideSymbols,
+        };
+        assert_eq!(frames, [unknown]);
+        assert_eq!(
+            symbolizer.resolve(*address)[0].function(),
+            Some(now[0].1.as_str())
+        );
+    }
+    drop(second);
+}
