@@ -56,6 +56,13 @@ pub enum Command {
     /// Sample kernel stacks; what kprof does without a command
     #[command(after_help = EXAMPLES, after_long_help = const_format())]
     Record(Box<RecordArgs>),
+
+    /// Say what this machine allows, and what to do about the rest
+    ///
+    /// Tries everything that kprof makes use of and leaves nothing behind. Each thing is `ok`; `limited`, if kprof
+    /// records without it; `missing`, if kprof can't record; or `unknown`, if this process may not look. Then: what
+    /// each lack costs and the command that mends it. Exit status: 0 if kprof can record, 1 if not.
+    Doctor(super::doctor::DoctorArgs),
 }
 
 /// Flags of `record`.

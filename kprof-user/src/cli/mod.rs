@@ -9,6 +9,7 @@ use std::io::Write as _;
 use clap::Parser as _;
 
 mod args;
+mod doctor;
 mod emit;
 mod failure;
 mod machine;
@@ -25,6 +26,7 @@ mod usage;
 mod values;
 
 pub use args::{Cli, Command, RecordArgs};
+pub use doctor::DoctorArgs;
 pub use failure::Failure;
 
 /// Exit code of a run that was interrupted before it captured anything, or while it wrote its outputs.
@@ -44,5 +46,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
     match cli.command {
         None => record::run(&cli.record),
         Some(Command::Record(args)) => record::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
     }
 }

@@ -71,7 +71,7 @@ pub fn resolve(path: &Path) -> Result<Cgroup> {
         );
     }
     bail!(
-        "there is no cgroup {}: give a folder below {}. List them with: find {} -type d",
+        "there is no cgroup {}: give a folder below {}. List them with: `find {} -type d`",
         path.display(),
         mounts[0].display(),
         mounts[0].display()

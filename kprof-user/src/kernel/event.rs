@@ -5,7 +5,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 
 use super::perf_syscall::{self, Attr, TYPE_HARDWARE, TYPE_SOFTWARE, TYPE_TRACEPOINT};
-use super::{cpus, nearest, tracefs};
+use super::{cpus, nearest, refusal, tracefs};
 
 /// What makes the kernel take a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,16 @@ impl Event {
         if let Some(known) = find(name) {
             let event = known.event();
             if event.hardware && !works(&event) {
-                bail!("{}", no_pmu(&event.name));
+                let lack = match has_pmu() {
+                    Some(true) => refusal::no_such_counter(),
+                    _ => refusal::no_pmu(),
+                };
+                bail!(
+                    "cannot sample the event {}: {}. {}",
+                    event.name,
+                    lack.cause,
+                    lack.mend
+                );
             }
             return Ok(event);
         }
@@ -133,14 +142,6 @@ impl Event {
     pub fn is_tracepoint(&self) -> bool {
         self.type_ == TYPE_TRACEPOINT
     }
-}
-
-/// Why a hardware event can't be sampled here, and what to do.
-pub fn no_pmu(event: &str) -> String {
-    format!(
-        "this machine has no hardware counter (PMU) for the event \"{event}\", as is usual in virtual machines. \
-         Write --event cpu-clock, or leave --event out"
-    )
 }
 
 fn find(name: &str) -> Option<&'static Known> {
@@ -203,8 +204,14 @@ fn tracepoint(system: &str, point: &str) -> Result<Event> {
             "\"{name}\" is not the name of a tracepoint: write one as system:name, such as sched:sched_switch"
         );
     }
-    let tracefs =
-        tracefs::find().with_context(|| format!("cannot look up the tracepoint {name}"))?;
+    let tracefs = match tracefs::find() {
+        Ok(tracefs) => tracefs,
+        Err(lack) => bail!(
+            "cannot look up the tracepoint {name}: {}. {}",
+            lack.cause,
+            lack.mend
+        ),
+    };
     let config = match tracefs.id(system, point) {
         Ok(id) => id,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -214,9 +221,12 @@ fn tracepoint(system: &str, point: &str) -> Result<Event> {
             )
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(error).context(format!(
-                "cannot read the id of the tracepoint {name}: only root may read tracefs. Run: sudo kprof …"
-            ));
+            let lack = refusal::tracefs_denied();
+            bail!(
+                "cannot look up the tracepoint {name}: {}. {}",
+                lack.cause,
+                lack.mend
+            )
         }
         Err(error) => {
             return Err(error).context(format!("cannot read the id of the tracepoint {name}"));

@@ -8,6 +8,7 @@ mod situation;
 
 use std::io;
 
+use kprof_ebpf::MAX_FRAMES;
 pub use lacks::*;
 pub use situation::Situation;
 
@@ -51,7 +52,7 @@ pub fn lack(error: &io::Error, action: Action, now: &Situation) -> Lack {
         (_, libc::EPERM) | (Action::OpenPerfEvent | Action::ReadSymbols, libc::EACCES) => {
             denied(error, action, now)
         }
-        (Action::OpenPerfEvent, libc::ENOENT | libc::EOPNOTSUPP) => no_counter(),
+        (Action::OpenPerfEvent, libc::ENOENT | libc::EOPNOTSUPP) => no_such_counter(),
         (Action::OpenPerfEvent, libc::ENODEV | libc::ENXIO) => cpu_offline(),
         (Action::OpenPerfEvent, libc::EBUSY) => counter_taken(),
         (Action::OpenPerfEvent, libc::EINVAL | libc::EOVERFLOW) => rate_refused(now),
@@ -61,7 +62,10 @@ pub fn lack(error: &io::Error, action: Action, now: &Situation) -> Lack {
         (_, libc::ENOSYS) => no_bpf(),
         (Action::LoadProgram, libc::EINVAL | libc::EACCES | libc::E2BIG) => verifier(error),
         (Action::CreateMap, libc::ENOMEM | libc::E2BIG) => no_memory(error),
-        (Action::CreateMap, libc::EINVAL) => no_map_type(),
+        (Action::CreateMap, libc::EINVAL) => match now.max_stack {
+            Some(limit) if limit < MAX_FRAMES as i64 => short_stacks(limit),
+            _ => no_map_type(),
+        },
         (_, libc::ENOMEM) => no_memory(error),
         (Action::AttachProgram, libc::EINVAL | libc::EOPNOTSUPP) => no_attach(),
         _ => unknown(error),

@@ -39,7 +39,7 @@ impl Sampling {
             }
             (Sampling::Frequency(hz), Some(limit)) if hz > limit => bail!(
                 "{hz} samples a second are over this kernel's limit of {limit}: give --freq {limit} or less, or \
-                 raise the limit with: sudo sysctl -w {MAX_SAMPLE_RATE}={hz}"
+                 raise the limit with: `sudo sysctl -w {MAX_SAMPLE_RATE}={hz}`"
             ),
             _ => Ok(()),
         }

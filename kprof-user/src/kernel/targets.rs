@@ -29,7 +29,7 @@ pub fn process_exists(pid: u32) -> Result<()> {
             "there is no process {pid}: {pid} is a thread of process {tgid}. Write --tid {pid} for the thread, or \
              --pid {tgid} for the process"
         ),
-        None => bail!("there is no process {pid}. Look for it with: ps -e"),
+        None => bail!("there is no process {pid}. Look for it with: `ps -e`"),
     }
 }
 
@@ -38,7 +38,7 @@ pub fn thread_exists(tid: u32) -> Result<()> {
     same_numbers("--tid")?;
     match tgid_of(tid) {
         Some(_) => Ok(()),
-        None => bail!("there is no thread {tid}. Look for it with: ps -eL"),
+        None => bail!("there is no thread {tid}. Look for it with: `ps -eL`"),
     }
 }
 

@@ -9,10 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-
-/// The command that makes tracefs visible.
-pub const MOUNT: &str = "sudo mount -t tracefs tracefs /sys/kernel/tracing";
+use super::refusal::{self, Lack, Situation};
 
 /// An accessible tracefs.
 #[derive(Debug)]
@@ -59,7 +56,7 @@ fn folders(path: PathBuf) -> io::Result<Vec<String>> {
 }
 
 /// Finds a mounted tracefs, or mounts one privately.
-pub fn find() -> Result<Tracefs> {
+pub fn find() -> Result<Tracefs, Lack> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut denied = false;
     for root in roots(&mounts) {
@@ -74,23 +71,21 @@ pub fn find() -> Result<Tracefs> {
         }
     }
     if denied {
-        bail!("tracefs is mounted, but only root may read it. Run: sudo kprof …");
+        return Err(refusal::tracefs_denied());
     }
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !known
         .lines()
         .any(|line| line.trim_start_matches("nodev").trim() == "tracefs")
     {
-        bail!(
-            "this kernel has no tracefs (CONFIG_FTRACE), so its tracepoints can't be named: use another event"
-        );
+        return Err(refusal::no_tracefs());
     }
     match mount_privately() {
         Ok(fd) => Ok(Tracefs {
             root: PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
             private: Some(fd),
         }),
-        Err(_) => bail!("tracefs is not mounted. Run: {MOUNT}"),
+        Err(_) => Err(refusal::tracefs_not_mounted(&Situation::now())),
     }
 }
 
@@ -170,7 +165,7 @@ mod tests {
     fn the_scheduler_has_a_tracepoint() {
         let tracefs = match find() {
             Ok(tracefs) => tracefs,
-            Err(error) => return eprintln!("skipped: {error:#}"),
+            Err(lack) => return eprintln!("skipped: {}", lack.cause),
         };
         assert!(tracefs.systems().unwrap().iter().any(|s| s == "sched"));
         assert!(tracefs.id("sched", "sched_switch").unwrap() > 0);

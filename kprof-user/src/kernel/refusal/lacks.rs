@@ -2,10 +2,11 @@
 
 use std::io;
 
+use kprof_ebpf::MAX_FRAMES;
+
 use super::{Lack, Situation};
 use crate::kernel::btf;
 use crate::kernel::caps::Capability;
-use crate::kernel::tracefs;
 
 /// The capabilities that kprof makes use of without being root.
 pub const WANTED: [Capability; 3] = [Capability::Bpf, Capability::Perfmon, Capability::Syslog];
@@ -22,6 +23,13 @@ fn lack(cause: impl Into<String>, cost: impl Into<String>, mend: impl Into<Strin
 
 /// Capabilities that are wanted are not there.
 pub fn permission(now: &Situation, wanted: &[Capability]) -> Lack {
+    // Recording takes both, so both are named at once.
+    let both = [Capability::Bpf, Capability::Perfmon];
+    let wanted = if wanted.iter().any(|c| both.contains(c)) {
+        &both
+    } else {
+        wanted
+    };
     let names: Vec<&str> = now.lacking(wanted).iter().map(|c| c.name()).collect();
     let cost = match wanted {
         [Capability::Syslog] => "kernel functions are shown as addresses, without names",
@@ -45,16 +53,16 @@ fn mend_permission(now: &Situation, wanted: &[Capability]) -> String {
             .collect();
         return format!(
             "The container or service that runs kprof withholds it, and sudo can't give it. Start it with: \
-             docker run {} … (Kubernetes: securityContext.capabilities.add; systemd: CapabilityBoundingSet=)",
+             `docker run {} …` (Kubernetes: securityContext.capabilities.add; systemd: CapabilityBoundingSet=)",
             flags.join(" ")
         );
     }
     if wanted == [Capability::SysAdmin] {
-        return "Run: sudo kprof …".to_owned();
+        return "Run: `sudo kprof …`".to_owned();
     }
     format!(
-        "Run: sudo kprof … or, once, to let every user of this machine record: sudo setcap \
-         cap_bpf,cap_perfmon,cap_syslog+ep {}",
+        "Run: `sudo kprof …` or, once, to let every user of this machine record: `sudo setcap \
+         cap_bpf,cap_perfmon,cap_syslog+ep {}`",
         now.program
     )
 }
@@ -64,7 +72,7 @@ pub fn seccomp() -> Lack {
     lack(
         "a system call filter (seccomp) forbids it, as containers and systemd services do",
         CANT_RECORD,
-        "Start the container with: docker run --security-opt seccomp=unconfined … (Kubernetes: \
+        "Start the container with: `docker run --security-opt seccomp=unconfined …` (Kubernetes: \
          securityContext.seccompProfile.type: Unconfined; systemd: SystemCallFilter=)",
     )
 }
@@ -84,7 +92,7 @@ pub fn locked_memory() -> Lack {
     lack(
         "the limit of locked memory is too low for BPF maps on a kernel before 5.11",
         CANT_RECORD,
-        "Run: sudo sh -c 'ulimit -l unlimited; kprof …'",
+        "Run: `sudo sh -c 'ulimit -l unlimited; kprof …'`",
     )
 }
 
@@ -95,18 +103,27 @@ pub(super) fn security_module(error: &io::Error) -> Lack {
             "the kernel refused it though the capabilities are there ({error}): a security module may forbid it"
         ),
         CANT_RECORD,
-        "See what it said: sudo dmesg | tail, and with SELinux: sudo ausearch -m avc -ts recent",
+        "See what it said: `sudo dmesg | tail`, and with SELinux: `sudo ausearch -m avc -ts recent`",
     )
 }
 
-/// No PMU, or one that lacks the event.
-pub fn no_counter() -> Lack {
+/// No PMU.
+pub fn no_pmu() -> Lack {
     lack(
-        "this machine has no hardware counter (PMU) for the event, as is usual in virtual machines",
+        "this machine has no hardware counters (PMU), as is usual in virtual machines",
         "a timer takes the samples: code that runs with interrupts off is not seen, and its time shows where \
          they go on again",
-        "In the virtual machine's settings, pass the PMU through (QEMU: -cpu host,pmu=on; VMware: \
-         vpmc.enable = TRUE). Until then: --event cpu-clock, which --event auto chooses by itself",
+        "Use `--event cpu-clock`, as `--event auto` does here. For hardware events, pass the PMU through in the \
+         virtual machine's settings (QEMU: `-cpu host,pmu=on`; VMware: `vpmc.enable = TRUE`)",
+    )
+}
+
+/// A PMU that lacks the event.
+pub fn no_such_counter() -> Lack {
+    lack(
+        "this machine's hardware counters (PMU) can't count this event",
+        CANT_RECORD,
+        "Use `--event cycles` or `--event cpu-clock`; `perf list` shows what the PMU counts",
     )
 }
 
@@ -114,7 +131,7 @@ pub(super) fn cpu_offline() -> Lack {
     lack(
         "the CPU is not online",
         CANT_RECORD,
-        "See which are: cat /sys/devices/system/cpu/online",
+        "See which are: `cat /sys/devices/system/cpu/online`",
     )
 }
 
@@ -122,7 +139,7 @@ pub(super) fn counter_taken() -> Lack {
     lack(
         "another program holds the hardware counter for itself",
         CANT_RECORD,
-        "Write --event cpu-clock, or free a counter with: sudo sysctl -w kernel.nmi_watchdog=0",
+        "Write `--event cpu-clock`, or free a counter with: `sudo sysctl -w kernel.nmi_watchdog=0`",
     )
 }
 
@@ -136,7 +153,7 @@ pub(super) fn rate_refused(now: &Situation) -> Lack {
              usual cause"
         ),
         CANT_RECORD,
-        "Give a lower --freq, or: sudo sysctl -w kernel.perf_event_max_sample_rate=100000",
+        "Give a lower --freq, or: `sudo sysctl -w kernel.perf_event_max_sample_rate=100000`",
     )
 }
 
@@ -158,19 +175,32 @@ pub fn no_bpf() -> Lack {
     )
 }
 
-pub(super) fn no_attach() -> Lack {
+/// BPF programs can't be attached to the event.
+pub fn no_attach() -> Lack {
     lack(
         "this kernel doesn't run BPF programs on this event",
         CANT_RECORD,
-        "It takes a kernel built with CONFIG_BPF_EVENTS=y; for another event write --event cpu-clock",
+        "It takes a kernel built with CONFIG_BPF_EVENTS=y; for another event write `--event cpu-clock`",
     )
 }
 
-pub(super) fn no_map_type() -> Lack {
+/// `kernel.perf_event_max_stack` is below what kprof's stack maps hold.
+pub fn short_stacks(limit: i64) -> Lack {
+    lack(
+        format!(
+            "kernel.perf_event_max_stack={limit} is below the {MAX_FRAMES} frames of kprof's stack maps"
+        ),
+        CANT_RECORD,
+        format!("Run: `sudo sysctl -w kernel.perf_event_max_stack={MAX_FRAMES}`"),
+    )
+}
+
+/// A type of BPF map is not there.
+pub fn no_map_type() -> Lack {
     lack(
         "this kernel lacks a type of BPF map, or refuses its size",
         CANT_RECORD,
-        "Run kprof doctor, which tries each type; kprof needs Linux 5.10 or later",
+        "Run `kprof doctor`, which tries each type; kprof needs Linux 5.10 or later",
     )
 }
 
@@ -178,7 +208,7 @@ pub(super) fn too_many_files() -> Lack {
     lack(
         "too many files are open: kprof opens one perf event for each CPU",
         CANT_RECORD,
-        "Run: ulimit -n 65536, then kprof again; or sample fewer CPUs: --cpu 0-63",
+        "Run: `ulimit -n 65536`, then kprof again; or sample fewer CPUs: `--cpu 0-63`",
     )
 }
 
@@ -196,7 +226,7 @@ pub(super) fn verifier(error: &io::Error) -> Lack {
         format!("this kernel's verifier refused kprof's BPF program ({error})"),
         CANT_RECORD,
         "kprof needs Linux 5.10 or later; on such a kernel this is a bug in kprof: report it with the output of \
-         kprof doctor",
+         `kprof doctor`",
     )
 }
 
@@ -204,7 +234,7 @@ pub(super) fn unknown(error: &io::Error) -> Lack {
     lack(
         format!("{error}"),
         CANT_RECORD,
-        "Run kprof doctor to see what this machine allows",
+        "Run `kprof doctor` to see what this machine allows",
     )
 }
 
@@ -215,7 +245,7 @@ pub fn hidden_symbols(now: &Situation) -> Lack {
         return lack(
             "kernel.kptr_restrict=2 hides the kernel's symbol addresses from everyone",
             COST,
-            "Run: sudo sysctl -w kernel.kptr_restrict=1",
+            "Run: `sudo sysctl -w kernel.kptr_restrict=1`",
         );
     }
     if now.lacking(&[Capability::Syslog]).is_empty() {
@@ -240,13 +270,78 @@ pub fn no_btf() -> Lack {
     )
 }
 
+/// BPF programs are run by the interpreter.
+pub fn no_jit() -> Lack {
+    lack(
+        "net.core.bpf_jit_enable=0: BPF programs are interpreted",
+        "a sample takes several times as long",
+        "Run: `sudo sysctl -w net.core.bpf_jit_enable=1`",
+    )
+}
+
+/// BPF programs have no symbols.
+pub fn no_jit_symbols(kallsyms: Option<i64>) -> Lack {
+    const COST: &str = "BPF programs are shown in stacks as addresses, without names";
+    if kallsyms == Some(0) {
+        return lack(
+            "net.core.bpf_jit_kallsyms=0 hides the names of BPF programs",
+            COST,
+            "Run: `sudo sysctl -w net.core.bpf_jit_kallsyms=1`",
+        );
+    }
+    lack(
+        "net.core.bpf_jit_harden hides the names of BPF programs",
+        COST,
+        "If the machine's rules allow: `sudo sysctl -w net.core.bpf_jit_harden=0`",
+    )
+}
+
+/// The kernel's limit of the sampling rate is low.
+pub fn low_sample_rate(limit: i64) -> Lack {
+    lack(
+        format!(
+            "kernel.perf_event_max_sample_rate={limit}, which the kernel may have lowered by itself"
+        ),
+        format!("--freq can't be over {limit}"),
+        "Run: `sudo sysctl -w kernel.perf_event_max_sample_rate=100000`",
+    )
+}
+
+/// The PMU's interrupts can be held off.
+pub fn no_nmi() -> Lack {
+    lack(
+        "the PMU's interrupt can be held off (no NMI)",
+        "code that runs with interrupts off is not seen, and its time shows where they go on again",
+        "On arm64, boot with irqchip.gicv3_pseudo_nmi=1 on the kernel command line (it takes \
+         CONFIG_ARM64_PSEUDO_NMI=y)",
+    )
+}
+
+/// Helper functions that one of the filters takes are not there.
+pub fn no_helpers(names: &[&str], cost: &str) -> Lack {
+    lack(
+        format!("this kernel's BPF lacks {}", names.join(", ")),
+        cost,
+        "It takes Linux 5.10 or later, built with CONFIG_BPF_EVENTS=y and CONFIG_CGROUPS=y",
+    )
+}
+
+/// Maps can't be read in batches.
+pub fn no_batches() -> Lack {
+    lack(
+        "this kernel's BPF maps can't be read in batches",
+        CANT_RECORD,
+        "It takes Linux 5.10 or later",
+    )
+}
+
 /// This process is in a pid namespace of its own.
 pub fn pid_namespace() -> Lack {
     lack(
         "this process is in a pid namespace, as in a container: it sees other pids than the kernel, and no kernel \
          threads",
         "--pid and --tid can't be used, and an empty result can't say what threads did meanwhile",
-        "Start the container with: docker run --pid=host … (Kubernetes: hostPID: true), or run kprof on the host",
+        "Start the container with: `docker run --pid=host …` (Kubernetes: hostPID: true), or run kprof on the host",
     )
 }
 
@@ -255,21 +350,37 @@ pub fn no_cgroup2() -> Lack {
     lack(
         "no cgroup version 2 file system is mounted, and BPF can't tell tasks apart by version 1",
         "--cgroup can't be used",
-        "Mount it with: sudo mkdir -p /run/cgroup2 && sudo mount -t cgroup2 none /run/cgroup2 (or boot with \
+        "Mount it with: `sudo mkdir -p /run/cgroup2 && sudo mount -t cgroup2 none /run/cgroup2` (or boot with \
          systemd.unified_cgroup_hierarchy=1)",
     )
 }
 
-/// tracefs can't be read.
-pub fn no_tracefs(now: &Situation, reason: &str) -> Lack {
-    let mend = if now.lacking(&[Capability::SysAdmin]).is_empty() {
-        format!("Run: {}", tracefs::MOUNT)
-    } else {
-        "Run: sudo kprof …".to_owned()
-    };
+const NO_TRACEPOINTS: &str = "tracepoints can't be used as events (--event sched:sched_switch)";
+
+/// tracefs is there, but not for this user.
+pub fn tracefs_denied() -> Lack {
     lack(
-        reason,
-        "tracepoints can't be used as events (--event sched:sched_switch)",
-        mend,
+        "tracefs is mounted, but only root may read it",
+        NO_TRACEPOINTS,
+        "Run: `sudo kprof …`",
+    )
+}
+
+/// tracefs is mounted nowhere, and can't be mounted privately.
+pub fn tracefs_not_mounted(now: &Situation) -> Lack {
+    let mend = if now.lacking(&[Capability::SysAdmin]).is_empty() {
+        "Run: `sudo mount -t tracefs tracefs /sys/kernel/tracing`".to_owned()
+    } else {
+        mend_permission(now, &[Capability::SysAdmin])
+    };
+    lack("tracefs is not mounted", NO_TRACEPOINTS, mend)
+}
+
+/// The kernel is built without tracefs.
+pub fn no_tracefs() -> Lack {
+    lack(
+        "this kernel has no tracefs, so its tracepoints can't be named",
+        NO_TRACEPOINTS,
+        "It takes a kernel built with CONFIG_FTRACE=y; other events work",
     )
 }

@@ -16,6 +16,8 @@ pub struct Situation {
     pub kptr_restrict: Option<i64>,
     /// `kernel.perf_event_max_sample_rate`.
     pub max_sample_rate: Option<i64>,
+    /// `kernel.perf_event_max_stack`.
+    pub max_stack: Option<i64>,
     /// The limit of locked memory is finite (it holds for BPF maps before Linux 5.11).
     pub locked_memory_limited: bool,
     /// Path of this program, for commands.
@@ -32,6 +34,7 @@ impl Situation {
             lockdown: lockdown.as_deref().and_then(chosen),
             kptr_restrict: sysctl::read("kernel.kptr_restrict"),
             max_sample_rate: sysctl::read("kernel.perf_event_max_sample_rate"),
+            max_stack: sysctl::read("kernel.perf_event_max_stack"),
             locked_memory_limited: locked_memory_limited(),
             program: program
                 .and_then(|path| path.into_os_string().into_string().ok())

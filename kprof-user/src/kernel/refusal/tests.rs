@@ -13,6 +13,7 @@ fn situation(effective: Set, bounding: Set) -> Situation {
         lockdown: Some("none".to_owned()),
         kptr_restrict: Some(1),
         max_sample_rate: Some(100_000),
+        max_stack: Some(127),
         locked_memory_limited: false,
         program: "/usr/bin/kprof".to_owned(),
     }
@@ -101,6 +102,22 @@ fn hidden_symbols_have_two_causes() {
         ask(libc::EPERM, Action::ReadSymbols, &now)
             .mend
             .contains("kernel.kptr_restrict=1")
+    );
+}
+
+#[test]
+fn a_short_stack_limit_is_told_from_a_missing_map_type() {
+    let mut now = situation(ALL, ALL);
+    assert!(
+        ask(libc::EINVAL, Action::CreateMap, &now)
+            .cause
+            .contains("type of BPF map")
+    );
+    now.max_stack = Some(64);
+    assert!(
+        ask(libc::EINVAL, Action::CreateMap, &now)
+            .mend
+            .contains("kernel.perf_event_max_stack=127")
     );
 }
 

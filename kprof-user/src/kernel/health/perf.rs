@@ -1,0 +1,159 @@
+//! Perf events and what limits them.
+
+use kprof_ebpf::MAX_FRAMES;
+
+use super::{Check, Status};
+use crate::kernel::caps::Capability;
+use crate::kernel::event;
+use crate::kernel::perf_syscall::{self, Attr, TYPE_SOFTWARE};
+use crate::kernel::refusal::{self, Action, Situation};
+use crate::kernel::sampling::MAX_SAMPLE_RATE;
+use crate::kernel::{cpus, sysctl};
+
+/// Below this many samples a second the limit is worth a word: it is what `-F 999` needs.
+const USEFUL_RATE: i64 = 999;
+
+pub(super) fn checks(now: &Situation) -> Vec<Check> {
+    let pmu = event::has_pmu();
+    vec![
+        events(now),
+        hardware(pmu, now),
+        nmi(pmu, now),
+        paranoid(now),
+        sample_rate(),
+        max_stack(),
+    ]
+}
+
+fn events(now: &Situation) -> Check {
+    const NAME: &str = "perf events";
+    let cpus = match cpus::online() {
+        Ok(cpus) => cpus,
+        Err(_) => vec![0],
+    };
+    let attr = Attr {
+        type_: TYPE_SOFTWARE,
+        sample: 1 << 40,
+        flags: perf_syscall::FLAG_DISABLED,
+        ..Attr::default()
+    };
+    for &cpu in &cpus {
+        if let Err(error) = perf_syscall::open(&attr, cpu) {
+            let lack = refusal::lack(&error, Action::OpenPerfEvent, now);
+            let denied = matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+            let found = if denied {
+                "not allowed".to_owned()
+            } else {
+                format!("refused on CPU {cpu}")
+            };
+            return Check::lacking(NAME, Status::Missing, found, lack);
+        }
+    }
+    let count = cpus.len();
+    Check::ok(
+        NAME,
+        format!(
+            "cpu-clock opens on {}",
+            if count == 1 {
+                "1 CPU".to_owned()
+            } else {
+                format!("all {count} CPUs")
+            }
+        ),
+    )
+}
+
+fn unknown(name: &'static str, now: &Situation) -> Check {
+    let lack = refusal::permission(now, &[Capability::Perfmon]);
+    Check::lacking(name, Status::Unknown, "this process may not look", lack)
+}
+
+fn hardware(pmu: Option<bool>, now: &Situation) -> Check {
+    const NAME: &str = "hardware counters (PMU)";
+    match pmu {
+        Some(true) => Check::ok(NAME, "cycles takes samples"),
+        Some(false) => Check::lacking(
+            NAME,
+            Status::Limited,
+            "none: cpu-clock is used",
+            refusal::no_pmu(),
+        ),
+        None => unknown(NAME, now),
+    }
+}
+
+/// Whether samples come by an interrupt that can't be held off.
+fn nmi(pmu: Option<bool>, now: &Situation) -> Check {
+    const NAME: &str = "NMI sampling";
+    match pmu {
+        Some(true) if cfg!(target_arch = "aarch64") && !pseudo_nmi() => {
+            Check::lacking(NAME, Status::Limited, "no pseudo-NMI", refusal::no_nmi())
+        }
+        Some(true) => Check::ok(NAME, "interrupts-off code is seen"),
+        Some(false) => Check::lacking(
+            NAME,
+            Status::Limited,
+            "none without a PMU",
+            refusal::no_pmu(),
+        ),
+        None => unknown(NAME, now),
+    }
+}
+
+/// arm64 has NMIs only where the boot loader asked for them.
+fn pseudo_nmi() -> bool {
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let value = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("irqchip.gicv3_pseudo_nmi="));
+    matches!(value, Some("1" | "y" | "Y" | "on"))
+}
+
+fn paranoid(now: &Situation) -> Check {
+    const NAME: &str = "perf_event_paranoid";
+    let value = sysctl::read("kernel.perf_event_paranoid");
+    let shown = value.map_or_else(|| "not shown".to_owned(), |n| n.to_string());
+    if value.is_some_and(|n| n <= 0) || now.lacking(&[Capability::Perfmon]).is_empty() {
+        let why = if value.is_some_and(|n| n <= 0) {
+            "open to all"
+        } else {
+            "CAP_PERFMON is above it"
+        };
+        return Check::ok(NAME, format!("{shown}: {why}"));
+    }
+    let lack = refusal::permission(now, &[Capability::Perfmon]);
+    Check::lacking(
+        NAME,
+        Status::Limited,
+        format!("{shown}: takes CAP_PERFMON"),
+        lack,
+    )
+}
+
+fn sample_rate() -> Check {
+    const NAME: &str = "sampling rate limit";
+    match sysctl::read(MAX_SAMPLE_RATE) {
+        Some(limit) if limit < USEFUL_RATE => Check::lacking(
+            NAME,
+            Status::Limited,
+            format!("{limit} a second"),
+            refusal::low_sample_rate(limit),
+        ),
+        Some(limit) => Check::ok(NAME, format!("{limit} a second")),
+        None => Check::ok(NAME, "not shown"),
+    }
+}
+
+fn max_stack() -> Check {
+    const NAME: &str = "stack depth limit";
+    match sysctl::read("kernel.perf_event_max_stack") {
+        Some(limit) if limit < MAX_FRAMES as i64 => Check::lacking(
+            NAME,
+            Status::Missing,
+            format!("{limit} frames"),
+            refusal::short_stacks(limit),
+        ),
+        Some(limit) => Check::ok(NAME, format!("{limit} frames, kprof keeps {MAX_FRAMES}")),
+        None => Check::ok(NAME, "not shown"),
+    }
+}
