@@ -76,19 +76,11 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
             "Width is a frame's share of the {shown} shown{of_whole}. Left to right is alphabetical, not time."
         ),
     ];
-    let accounting = &profile.meta.accounting;
-    let lost = accounting.lost_total() + accounting.skipped().unwrap_or(0);
-    if lost > 0 {
-        notes.push(format!(
-            "{} lost: see the report or --stats.",
-            caption::samples(lost)
-        ));
-    }
+    notes.extend(caption::losses(&profile.meta));
     notes.extend(caption::hidden(profile, view));
     notes.extend(caption::caveat(view));
     notes.push(
-        "Colours: blue thread, orange kernel, green module, purple BPF program, grey no name or no kernel stack. \
-         Click to zoom, Ctrl-F to search."
+        "Blue: thread, orange: kernel, green: module, purple: BPF program, grey: no name. Click to zoom, Ctrl-F to search."
             .to_owned(),
     );
     notes

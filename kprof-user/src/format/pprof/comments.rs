@@ -13,7 +13,7 @@ const MARK: &str = "kprof-meta ";
 pub(super) fn write(meta: &Meta) -> Result<Vec<String>> {
     let json = serde_json::to_string(meta).context("writing the pprof profile's comments")?;
     Ok(vec![
-        format!("{}: {}", caption::title(meta), caption::how(meta)),
+        format!("{}, {}", caption::title(meta), caption::how(meta)),
         format!("{MARK}{json}"),
     ])
 }

@@ -14,6 +14,8 @@ const DEPTH: usize = 14;
 const CUTS: [f64; 5] = [1.0, 2.0, 5.0, 10.0, 20.0];
 /// Frames of one unbranched chain that are written out; of a longer one, the middle is left out.
 const CHAIN: usize = 16;
+/// What part of a chain's samples its last frame still holds; below that, a new line begins.
+const SAME: f64 = 0.95;
 /// Columns before a path begins.
 const MARGIN: usize = 11;
 
@@ -31,7 +33,7 @@ pub(super) fn paths(text: &mut Text, view: &View<'_>) {
     }
     lines.truncate(LINES);
     text.line(&format!(
-        "Hottest paths (share of the {} shown; paths under {cut:.0} % left out)",
+        "Hottest paths (of the {} shown; under {cut:.0} % left out; > joins frames within 5 %)",
         samples(view.total)
     ));
     for line in &lines {
@@ -118,7 +120,7 @@ impl Tree {
         lines
     }
 
-    /// A node and the unbranched frames below it that hold (to a hundredth) the same samples, and the
+    /// A node and the unbranched frames below it that hold nearly ([`SAME`]) the same samples, and the
     /// node at which that ends. A thread stands alone.
     fn chain(&self, node: usize, least: f64, thread: bool) -> (Vec<&str>, usize) {
         let mut chain = vec![self.nodes[node].label.as_str()];
@@ -128,7 +130,7 @@ impl Tree {
         }
         let total = self.nodes[node].total as f64;
         while let [only] = self.visible(end, least)[..]
-            && self.nodes[only].total as f64 >= 0.99 * total
+            && self.nodes[only].total as f64 >= SAME * total
         {
             chain.push(&self.nodes[only].label);
             end = only;
