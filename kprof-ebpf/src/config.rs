@@ -33,12 +33,9 @@ pub struct Config {
     pub match_cpus: u32,
     /// Not used.
     pub padding: u32,
-    /// Bytes with which a name that the `COMM_TABLE` accepts can start, one bit each. Most names fail
-    /// here, in a cache line that is at hand.
-    pub first_bytes: [u64; 4],
 }
 
-const _: () = assert!(size_of::<Config>() == 80);
+const _: () = assert!(size_of::<Config>() == 48);
 
 /// Machines whose saved registers the programs can read.
 pub mod arch {

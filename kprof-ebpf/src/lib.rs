@@ -7,10 +7,12 @@
 
 pub mod config;
 pub mod counter;
+pub mod cpu;
 pub mod key;
 
 pub use config::{CommTable, Config};
 pub use counter::{Counter, Counters};
+pub use cpu::CpuState;
 pub use key::{Key, SpillStack, flags};
 
 /// Frames kept of one stack, at most. The kernel's own default limit

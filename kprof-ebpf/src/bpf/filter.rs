@@ -5,7 +5,7 @@ use kprof_ebpf::CommTable;
 use kprof_ebpf::config::{COMM_WORDS, MAX_CGROUPS, target};
 
 use super::maps::{CGROUPS, COMM_TABLE, CPUS, HITS, TARGETS};
-use super::settings::{self, setting};
+use super::settings::setting;
 use super::task::{self, PF_KTHREAD, Task};
 
 /// Kernel threads only. Other captures leave the task alone until it is known to count.
@@ -32,13 +32,13 @@ fn is_target(id: u32, kind: u32) -> bool {
 
 /// Threads by name; see [`CommTable`].
 #[inline(always)]
-pub(crate) fn by_comm(comm: [u64; 2]) -> bool {
+pub(crate) fn by_comm(comm: [u64; 2], first_bytes: &[u64; 4]) -> bool {
     let words = setting!(match_comm);
     if words == 0 {
         return false;
     }
     let first = comm[0] & 0xff;
-    if settings::first_bytes(first >> 6) >> (first & 63) & 1 == 0 {
+    if first_bytes[(first >> 6) as usize & 3] >> (first & 63) & 1 == 0 {
         return true;
     }
     let Some(table) = COMM_TABLE.get(0) else {

@@ -4,7 +4,7 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, CgroupArray, HashMap, PerCpuArray, StackTrace};
 use kprof_ebpf::config::MAX_CGROUPS;
-use kprof_ebpf::{CommTable, Config, Counters, EPOCHS, Key, SpillStack};
+use kprof_ebpf::{CommTable, Config, CpuState, Key, SpillStack};
 
 /// See [`Config`]; userspace writes it before the program is loaded.
 #[unsafe(no_mangle)]
@@ -21,16 +21,15 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     hit_period: 0,
     match_cpus: 0,
     padding: 0,
-    first_bytes: [0; 4],
 });
 
-/// Which epoch's maps are in use, 0 or 1.
-#[map]
-pub(crate) static EPOCH: Array<u32> = Array::with_max_entries(1, 0);
+/// `BPF_F_MMAPABLE` of include/uapi/linux/bpf.h (Linux 5.5).
+const MMAPABLE: u32 = 1 << 10;
 
-/// Counters of each epoch.
+/// Epoch and counters of each CPU. One inlined lookup and one page of memory for a sample that is
+/// turned away.
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(EPOCHS, 0);
+pub(crate) static CPU_STATE: Array<CpuState> = Array::with_max_entries(1, MMAPABLE);
 
 /// Room for a stack on its way to the spill map.
 #[map]

@@ -15,7 +15,7 @@ use aya_ebpf::macros::{perf_event, tracepoint};
 use aya_ebpf::programs::{PerfEventContext, TracePointContext};
 use kprof_ebpf::{Counter, Counters, Key, flags};
 
-use maps::{COUNTERS, EPOCH, Epoch, EpochA, EpochB};
+use maps::{CPU_STATE, Epoch, EpochA, EpochB};
 use stack::Stack;
 
 /// Takes one sample of a perf event. The answer 0 keeps perf from storing a sample of its own.
@@ -36,18 +36,19 @@ pub(crate) fn kprof_hit(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn run(ctx: *mut c_void, has_regs: bool) {
+    // SAFETY: the helper takes nothing and cannot fail.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(state) = CPU_STATE.get_ptr_mut(cpu) else {
+        return;
+    };
     // Read once: everything below belongs to this one epoch.
-    let Some(epoch) = EPOCH.get_ptr(0) else {
-        return;
-    };
-    // SAFETY: the pointer is into the map's value; userspace may write it, hence volatile.
-    let epoch = unsafe { epoch.read_volatile() } & 1;
-    let Some(counters) = COUNTERS.get_ptr_mut(epoch) else {
-        return;
-    };
+    // SAFETY: the pointer is into the map's value; userspace writes the word, hence volatile.
+    let epoch = unsafe { (&raw const (*state).epoch).read_volatile() } & 1;
     // SAFETY: this CPU's own element; programs do not nest on a CPU (kernel/events/core.c and
-    // kernel/trace/bpf_trace.c hold bpf_prog_active).
-    let counters = unsafe { &mut *counters };
+    // kernel/trace/bpf_trace.c hold bpf_prog_active), and userspace only reads the counters.
+    let counters = unsafe { &mut (&mut (*state).counters)[epoch as usize] };
+    // SAFETY: nobody writes these while programs run.
+    let first_bytes = unsafe { &(*state).first_bytes };
     counters.seen += 1;
 
     let task = task::Task::current();
@@ -56,7 +57,7 @@ fn run(ctx: *mut c_void, has_regs: bool) {
         return;
     }
     let comm = task.comm();
-    if filter::by_comm(comm) {
+    if filter::by_comm(comm, first_bytes) {
         counters.ended[Counter::Filtered as usize] += 1;
         return;
     }
@@ -78,12 +79,7 @@ fn run(ctx: *mut c_void, has_regs: bool) {
     } else {
         0
     };
-    // SAFETY: the helper takes nothing and cannot fail.
-    let idle_cpu = if tid == 0 {
-        unsafe { bpf_get_smp_processor_id() }
-    } else {
-        0
-    };
+    let idle_cpu = if tid == 0 { cpu } else { 0 };
     let mut key = Key {
         stack: 0,
         comm,

@@ -12,14 +12,3 @@ macro_rules! setting {
 }
 
 pub(crate) use setting;
-
-/// One word of `Config::first_bytes`, by its index of 0 to 3.
-#[inline(always)]
-pub(crate) fn first_bytes(word: u64) -> u64 {
-    let config = (&raw const super::maps::CONFIG).cast::<kprof_ebpf::Config>();
-    // SAFETY: as in `setting`; the mask keeps the index inside the array.
-    unsafe {
-        let words = (&raw const (*config).first_bytes).cast::<u64>();
-        words.wrapping_add((word & 3) as usize).read_volatile()
-    }
-}

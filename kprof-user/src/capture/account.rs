@@ -10,7 +10,7 @@ const DRAIN: &str = "drain";
 const STACK_GONE: &str = "stack_gone";
 
 /// Sums the counters of all CPUs.
-pub(super) fn sum(cpus: &[Counters]) -> Counters {
+pub(super) fn sum(cpus: impl Iterator<Item = Counters>) -> Counters {
     let mut total = Counters::default();
     for cpu in cpus {
         let Counters {
@@ -20,7 +20,7 @@ pub(super) fn sum(cpus: &[Counters]) -> Counters {
         } = cpu;
         total.seen += seen;
         total.spilled += spilled;
-        for (total, ended) in total.ended.iter_mut().zip(ended) {
+        for (total, ended) in total.ended.iter_mut().zip(&ended) {
             *total += ended;
         }
     }
@@ -101,7 +101,7 @@ mod tests {
             counters(15, 2, [10, 4, 0, 0, 0, 0, 0, 1])
         );
         assert_eq!(
-            sum(&[before, now]),
+            sum([before, now].into_iter()),
             counters(35, 4, [20, 12, 2, 0, 0, 0, 0, 1])
         );
     }

@@ -28,16 +28,10 @@ impl Epoch {
         index: u32,
         loaded: &Loaded,
         sizes: &Sizes,
-        possible_cpus: usize,
         interner: &mut Interner,
         counts: &mut Counts,
     ) -> Result<Accounting> {
-        let mut cpus = vec![Counters::default(); possible_cpus];
-        loaded
-            .counters
-            .get_per_cpu(&index, &mut cpus)
-            .context("cannot read the BPF counters")?;
-        let now = account::sum(&cpus);
+        let now = account::sum(loaded.cpus.counters(index));
         let added = account::difference(&now, &self.counters);
         self.counters = now;
 

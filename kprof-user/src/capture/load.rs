@@ -9,13 +9,15 @@ use aya::maps::{Map, MapData, MapError};
 use aya::programs::{PerfEvent, ProgramError, TracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use kprof_ebpf::config::{COMM_WORDS, MAX_CGROUPS, arch, target};
-use kprof_ebpf::{CommTable, Config, Counters, Key, MAX_FRAMES, SpillStack};
+use kprof_ebpf::{CommTable, Config, CpuState, Key, MAX_FRAMES, SpillStack};
 
 use super::Request;
+use super::cpu_state::CpuStates;
 use super::sizing::Sizes;
 use super::sys::{Plain, Table};
 use crate::kernel::btf;
 use crate::kernel::cgroup;
+use crate::kernel::cpus;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::refusal::{self, Action};
 use crate::kernel::sampling::Sampling;
@@ -39,8 +41,7 @@ pub(super) struct EpochMaps {
 pub(super) struct Loaded {
     ebpf: Ebpf,
     program: &'static str,
-    pub(super) epoch: Table<u32, u32>,
-    pub(super) counters: Table<u32, Counters>,
+    pub(super) cpus: CpuStates,
     pub(super) epochs: [EpochMaps; 2],
 }
 
@@ -98,10 +99,6 @@ fn configure(request: &Request) -> Result<Config> {
             .comm
             .as_ref()
             .map_or(0, |comm| words_in_use(&comm.table())),
-        first_bytes: filters
-            .comm
-            .as_ref()
-            .map_or([0; 4], |comm| first_bytes(&comm.table())),
         cgroups: filters.cgroups.len() as u32,
         arch: if cfg!(target_arch = "x86_64") {
             arch::X86_64
@@ -174,6 +171,7 @@ fn try_load(request: &Request, sizes: &Sizes, config: Config, tracepoint: bool) 
         .flatten()
         .max()
         .map_or(1, |last| last + 1);
+    let possible = possible_cpus()?;
     let mut loader = EbpfLoader::new();
     loader
         .override_global("CONFIG", &config, true)
@@ -184,7 +182,8 @@ fn try_load(request: &Request, sizes: &Sizes, config: Config, tracepoint: bool) 
         .map_max_entries("SPILL_A", sizes.spill)
         .map_max_entries("SPILL_B", sizes.spill)
         .map_max_entries("TARGETS", targets)
-        .map_max_entries("CPUS", cpus);
+        .map_max_entries("CPUS", cpus)
+        .map_max_entries("CPU_STATE", possible);
     let mut ebpf = loader.load(OBJECT).map_err(explain_object)?;
     let program = if tracepoint {
         let program: &mut TracePoint = ebpf
@@ -202,15 +201,27 @@ fn try_load(request: &Request, sizes: &Sizes, config: Config, tracepoint: bool) 
         "kprof"
     };
     let epochs = [epoch_maps(&ebpf, "A")?, epoch_maps(&ebpf, "B")?];
-    let (epoch, counters) = (table(&ebpf, "EPOCH")?, table(&ebpf, "COUNTERS")?);
+    let cpu_state: Table<u32, CpuState> = table(&ebpf, "CPU_STATE")?;
+    let mut cpus = CpuStates::map(cpu_state.fd(), possible)?;
+    if let Some(comm) = &request.filters.comm {
+        cpus.set_first_bytes(&first_bytes(&comm.table()));
+    }
     fill_filters(&ebpf, request)?;
     Ok(Loaded {
         ebpf,
         program,
-        epoch,
-        counters,
+        cpus,
         epochs,
     })
+}
+
+/// One more than the highest number a CPU can ever have here.
+fn possible_cpus() -> Result<u32> {
+    const PATH: &str = "/sys/devices/system/cpu/possible";
+    let text = std::fs::read_to_string(PATH)
+        .with_context(|| format!("cannot read {PATH} for the CPUs that may come"))?;
+    let cpus = cpus::parse_list(text.trim())?;
+    Ok(cpus.last().map_or(1, |last| last + 1))
 }
 
 fn epoch_maps(ebpf: &Ebpf, letter: &str) -> Result<EpochMaps> {

@@ -6,6 +6,7 @@
 
 mod account;
 mod cost;
+mod cpu_state;
 mod epoch;
 mod events;
 mod grace;

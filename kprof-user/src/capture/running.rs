@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::cost::{self, Cost};
 use super::epoch::{Counts, Epoch};
@@ -25,7 +25,6 @@ pub struct Capture {
     sizes: Sizes,
     grace: Grace,
     cost: Cost,
-    possible_cpus: usize,
     /// The epoch that programs use.
     active: u32,
     epochs: [Epoch; 2],
@@ -48,7 +47,6 @@ impl Capture {
             Sampling::Period(_) => None,
         };
         let sizes = Sizes::choose(rate, request.window, request.max_stacks);
-        let possible_cpus = aya::util::nr_cpus().map_err(|(file, error)| error_of(file, error))?;
         let loaded = Loaded::load(request, &sizes)?;
         let grace = Grace::probe()?;
         let cost = Cost::start();
@@ -60,7 +58,6 @@ impl Capture {
             sizes,
             grace,
             cost,
-            possible_cpus,
             active: 0,
             epochs: Default::default(),
             interner: Interner::new(),
@@ -90,10 +87,7 @@ impl Capture {
     pub fn collect(&mut self) -> Result<()> {
         let retired = self.active;
         let next = retired ^ 1;
-        self.loaded
-            .epoch
-            .set(&0, &next)
-            .context("cannot switch the BPF programs to the other maps")?;
+        self.loaded.cpus.switch(next);
         self.active = next;
         self.grace.wait()?;
         self.read(retired)
@@ -104,7 +98,6 @@ impl Capture {
             epoch,
             &self.loaded,
             &self.sizes,
-            self.possible_cpus,
             &mut self.interner,
             &mut self.counts,
         )?;
@@ -174,10 +167,4 @@ impl Capture {
             cpus,
         }
     }
-}
-
-fn error_of(file: &str, error: std::io::Error) -> anyhow::Error {
-    anyhow::Error::new(error).context(format!(
-        "cannot read {file} for the number of possible CPUs"
-    ))
 }

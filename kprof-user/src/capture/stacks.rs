@@ -118,8 +118,8 @@ impl Known {
         let buckets = u64::from(sizes.stacks);
         self.leaked
             || stacks > buckets / 2
-            // The next window may be as large as this one, and all of it may spill.
-            || self.spill.len() as u64 + counted > u64::from(sizes.spill)
+            // The next window may spill as much as half of this one's samples.
+            || self.spill.len() as u64 + counted / 2 > u64::from(sizes.spill)
             || (spilled * 8 > counted && stacks > buckets / 8)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use kprof_ebpf::{CommTable, Counters, Key, MAX_FRAMES, SpillStack};
+use kprof_ebpf::{CommTable, CpuState, Key, MAX_FRAMES, SpillStack};
 
 /// Commands of `include/uapi/linux/bpf.h`.
 const MAP_CREATE: libc::c_int = 0;
@@ -30,7 +30,7 @@ unsafe impl Plain for Key {}
 // SAFETY: as above.
 unsafe impl Plain for SpillStack {}
 // SAFETY: as above.
-unsafe impl Plain for Counters {}
+unsafe impl Plain for CpuState {}
 // SAFETY: as above.
 unsafe impl Plain for CommTable {}
 
@@ -153,16 +153,9 @@ impl<K: Plain, V: Plain> Table<K, V> {
         found(bpf(MAP_DELETE_ELEM, &mut attr))
     }
 
-    /// Copies the values of all possible CPUs out of a per-CPU map. `values` has one for each.
-    pub(super) fn get_per_cpu(&self, key: &K, values: &mut [V]) -> io::Result<()> {
-        const {
-            assert!(
-                size_of::<V>().is_multiple_of(8),
-                "the kernel rounds each up to 8 bytes"
-            )
-        };
-        let mut attr = self.element(key, values.as_mut_ptr() as u64);
-        bpf(MAP_LOOKUP_ELEM, &mut attr).map(drop)
+    /// The map itself.
+    pub(super) fn fd(&self) -> &OwnedFd {
+        &self.fd
     }
 
     /// Takes everything out of a hash map, and hands it to `each`. `room` is how many entries one
