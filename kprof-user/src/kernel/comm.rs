@@ -138,15 +138,15 @@ fn place(table: &mut CommTable, word: usize, first: u32, steps: &[Step]) {
 fn steps(text: &str) -> Result<Vec<Step>> {
     if text.is_empty() {
         bail!(
-            "a --comm pattern is empty: write a thread's name, such as ksoftirqd, or leave --comm out"
+            "the pattern is empty: write a thread's name, such as ksoftirqd, or leave --comm out"
         );
     }
     if text.contains('\0') {
-        bail!("the --comm pattern {text:?} can never match: no thread's name holds a NUL byte");
+        bail!("the pattern {text:?} can never match: no thread's name holds a NUL byte");
     }
     if let Some(name) = without_work_queue(text) {
         bail!(
-            "the --comm pattern \"{text}\" can never match: ps and /proc add the work queue to a kworker's \
+            "the pattern \"{text}\" can never match: ps and /proc add the work queue to a kworker's \
              name, the kernel keeps \"{name}\". Write --comm {name}"
         );
     }
@@ -175,7 +175,7 @@ fn steps(text: &str) -> Result<Vec<Step>> {
             _ => String::new(),
         };
         bail!(
-            "the --comm pattern \"{text}\" can never match: it needs {needs} bytes, and a thread's name has at \
+            "the pattern \"{text}\" can never match: it needs {needs} bytes, and a thread's name has at \
              most {MAX_NAME}.{kept}"
         );
     }

@@ -216,7 +216,7 @@ fn tracepoint(system: &str, point: &str) -> Result<Event> {
         Ok(id) => id,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             bail!(
-                "there is no tracepoint {name} on this kernel{}",
+                "there is no tracepoint {name} on this kernel{} `perf list tracepoint` lists those there are",
                 did_you_mean(&near_tracepoints(&tracefs, system, point))
             )
         }
@@ -275,7 +275,7 @@ fn unknown(name: &str) -> String {
     }
     let names = KNOWN.iter().flat_map(|known| known.names.iter().copied());
     format!(
-        "there is no event \"{name}\"{}. Known are auto, {}, and tracepoints as system:name",
+        "there is no event \"{name}\"{} There are auto, {}, and tracepoints as system:name",
         did_you_mean(&nearest::of(name, names.chain(["auto"]))),
         KNOWN
             .iter()
@@ -287,10 +287,10 @@ fn unknown(name: &str) -> String {
 
 fn did_you_mean<S: AsRef<str>>(near: &[S]) -> String {
     match near {
-        [] => String::new(),
+        [] => ".".to_owned(),
         near => {
             let near: Vec<&str> = near.iter().take(3).map(AsRef::as_ref).collect();
-            format!(": did you mean {}?", near.join(" or "))
+            format!(", did you mean {}?", near.join(" or "))
         }
     }
 }
