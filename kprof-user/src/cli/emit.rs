@@ -100,10 +100,9 @@ impl<'a> Emitter<'a> {
         errors.extend(named.err());
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
-        if !streaming && let Err(error) = self.print(&self.whole, explanation) {
-            if !is_broken_pipe(&error) {
-                errors.push(error);
-            }
+        if !streaming {
+            // Broken pipes are sorted out below, with those of the files.
+            errors.extend(self.print(&self.whole, explanation).err());
         }
         let Plan {
             outputs,
@@ -119,7 +118,6 @@ impl<'a> Emitter<'a> {
             match written {
                 Ok(()) if *progress => eprintln!("kprof: wrote {}", path.display()),
                 Ok(()) => {}
-                Err(error) if is_broken_pipe(&error) => {}
                 Err(error) => errors.push(error),
             }
         }
