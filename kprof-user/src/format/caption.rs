@@ -22,7 +22,8 @@ pub(super) fn how(meta: &Meta) -> String {
     // Writing to a `String` can't fail, here and below.
     let _ = match (meta.frequency_hz, meta.period) {
         (Some(hz), _) => write!(text, " at {hz} Hz"),
-        (None, Some(period)) => write!(text, ", one sample every {}", group(period)),
+        (None, Some(1)) => write!(text, ", each one sampled,"),
+        (None, Some(period)) => write!(text, ", one in {} sampled,", group(period)),
         (None, None) => Ok(()),
     };
     if !meta.cpus.is_empty() {

@@ -1,6 +1,6 @@
 //! The outputs: one file per format, each a function from a [`Profile`] to bytes.
 //!
-//! Every format draws from the same [`view`]: samples in a fixed order, hidden contexts left out,
+//! Every format draws from the same view: samples in a fixed order, hidden contexts left out,
 //! frames turned into labels. The same profile therefore gives the same bytes, and the formats agree
 //! with each other. `docs/formats.md` says what each holds and what in it is exact.
 

@@ -138,12 +138,20 @@ fn contexts(text: &mut Text, profile: &Profile) {
     if accounting.lost_total() > 0 {
         row("lost", accounting.lost_total(), "see below");
     }
-    let rest = whole_samples - accounting.seen as f64;
+    let skipped = accounting.skipped().unwrap_or(0);
+    if skipped > 0 {
+        let note = match meta.timer_driven {
+            true => "due, but the timer ran late or BPF was busy",
+            false => "due, but BPF was busy",
+        };
+        row("skipped", skipped, note);
+    }
+    let rest = whole_samples - (accounting.seen + skipped) as f64;
     // Up to one percent is the rounding of the sampling period.
     if accounting.seen > 0 && rest > whole_samples / 100.0 {
         let note = match meta.timer_driven {
-            true => "no sample taken: stolen by the host, or skipped",
-            false => "no sample taken: CPUs halted, or samples skipped",
+            true => "none was due: the timer ran late, or the host took the CPU",
+            false => "none was due: CPUs halted",
         };
         row("no sample", rest as u64, note);
     }
