@@ -22,11 +22,9 @@ use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::refusal::{self, Action};
 use crate::kernel::sampling::Sampling;
 
-/// The programs, as `cargo xtask build-ebpf` built them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../kprof-ebpf/prebuilt/kprof.bpf.o"
-));
+/// The programs, as `cargo xtask build-ebpf` built them; the build script has checked that they are
+/// those of the sources.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("KPROF_BPF_OBJECT"));
 
 /// One of the two sets of maps.
 #[derive(Debug)]
