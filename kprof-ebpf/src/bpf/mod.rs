@@ -18,20 +18,20 @@ use kprof_ebpf::{Counter, Counters, Key, flags};
 use maps::{CPU_STATE, Epoch, EpochA, EpochB};
 use stack::Stack;
 
-/// Takes one sample of a perf event. The answer 0 keeps perf from storing a sample of its own.
+/// Takes one sample of a perf event. The macro answers 0 for it, which keeps perf from storing a
+/// sample of its own.
 #[perf_event]
-pub(crate) fn kprof(ctx: PerfEventContext) -> u32 {
+pub(crate) fn kprof(ctx: PerfEventContext) {
     run(ctx.as_ptr(), true);
-    0
 }
 
-/// Takes one hit of a tracepoint. The answer 1 lets the perf event count the hit, too.
+/// Takes one hit of a tracepoint. The macro's 0 also keeps perf from counting the hit, so that these
+/// events' own counts stay 0.
 #[tracepoint]
-pub(crate) fn kprof_hit(ctx: TracePointContext) -> u32 {
+pub(crate) fn kprof_hit(ctx: TracePointContext) {
     if filter::hit_is_due() {
         run(ctx.as_ptr(), false);
     }
-    1
 }
 
 #[inline(always)]

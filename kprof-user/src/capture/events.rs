@@ -51,7 +51,8 @@ fn attributes(event: &Event, sampling: Sampling) -> (Attr, Option<u64>) {
             let period = 1_000_000_000 / hz.max(1);
             (period, 0, Some(period))
         }
-        Sampling::Frequency(_) if event.type_ == TYPE_TRACEPOINT => (1, 0, Some(1)),
+        // The program takes every hit itself, or one in so many, and perf counts none.
+        _ if event.type_ == TYPE_TRACEPOINT => (1, 0, None),
         Sampling::Frequency(hz) => (hz, FLAG_FREQ, None),
         Sampling::Period(period) => (period, 0, Some(period)),
     };
