@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Range;
 
 use anyhow::Result;
 
@@ -12,11 +11,13 @@ use super::lines::Lines;
 use super::table::Symbol;
 use crate::profile::{Frame, FrameId, Marker, Profile, marker};
 
-/// What was found at an address: places in the list of frames, innermost first.
+/// What was found at an address: places in the list of frames.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    start: u32,
-    length: u32,
+pub(super) enum Found {
+    /// One frame.
+    One(u32),
+    /// A function and what was inlined into it, innermost first: a range of `inlined`.
+    Inlined { start: u32, end: u32 },
 }
 
 /// A frame and what is known about it once and for all.
@@ -25,8 +26,9 @@ struct Known {
     frame: Frame,
     marker: Option<Marker>,
     interrupt_entry: bool,
-    /// Its id in the profile it was last put into.
+    /// Its id in the profile of window number `window`, or of one before it.
     id: FrameId,
+    window: u64,
 }
 
 /// Frames by address, found once.
@@ -34,19 +36,23 @@ struct Known {
 pub(super) struct Addresses {
     lines: Option<Lines>,
     index: Option<Index>,
-    /// Distinct frames.
     known: Vec<Known>,
+    /// Indices into `known` by the function's start, for functions of the kernel proper.
+    by_start: AddressMap<u32>,
+    /// Indices into `known`, for everything else.
     by_frame: HashMap<Frame, u32>,
-    /// Indices into `known`; a [`Found`] is a range of them.
-    found: Vec<u32>,
+    inlined: Vec<u32>,
     /// Addresses in the kernel proper: for the whole run.
-    core: AddressMap,
+    core: AddressMap<Found>,
     /// All others: until modules or programs change.
-    loaded: AddressMap,
+    loaded: AddressMap<Found>,
+    /// Counts windows.
+    window: u64,
+    /// The window's one look at what changed was taken.
     checked: bool,
 }
 
-type AddressMap = HashMap<u64, Found, BuildHasherDefault<AddressHasher>>;
+type AddressMap<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 impl Addresses {
     /// Finds the vmlinux, if one is wanted.
@@ -59,10 +65,12 @@ impl Addresses {
             lines,
             index: None,
             known: Vec::new(),
+            by_start: AddressMap::default(),
             by_frame: HashMap::new(),
-            found: Vec::new(),
+            inlined: Vec::new(),
             core: AddressMap::default(),
             loaded: AddressMap::default(),
+            window: 1,
             checked: false,
         })
     }
@@ -74,11 +82,21 @@ impl Addresses {
         }
         let index = self.index.get_or_insert_with(Index::read);
         if let Some(symbol) = index.core(address) {
-            let frames = match self.lines.as_mut().zip(index.text()) {
-                Some((lines, text)) => lines.frames(address, text, symbol),
-                None => vec![named(symbol)],
+            let found = match self.lines.as_mut().zip(index.text()) {
+                Some((lines, text)) => {
+                    let frames = lines.frames(address, text, symbol);
+                    self.remember_all(frames)
+                }
+                None => {
+                    let known = &mut self.known;
+                    Found::One(
+                        *self
+                            .by_start
+                            .entry(symbol.start)
+                            .or_insert_with(|| add(known, named(symbol))),
+                    )
+                }
             };
-            let found = self.remember(frames);
             self.core.insert(address, found);
             return found;
         }
@@ -96,7 +114,7 @@ impl Addresses {
                 reason: index.reason(),
             },
         };
-        let found = self.remember(vec![frame]);
+        let found = Found::One(self.remember(frame));
         self.loaded.insert(address, found);
         found
     }
@@ -104,63 +122,89 @@ impl Addresses {
     /// Ends the window.
     pub(super) fn end_window(&mut self) {
         self.checked = false;
+        self.window += 1;
         if self.index.as_mut().is_some_and(Index::end_window) {
             self.loaded.clear();
         }
     }
 
-    /// The frames of a place, innermost first, with what they tell about the context.
-    pub(super) fn frames(&self, found: Found) -> impl Iterator<Item = (&Frame, Option<Marker>)> {
-        self.found[range(found)].iter().map(|&known| {
-            let known = &self.known[known as usize];
-            (&known.frame, known.marker)
-        })
+    /// The frames of a place, innermost first.
+    pub(super) fn frames(&self, found: Found) -> Vec<Frame> {
+        let places = places(&self.inlined, &found).iter();
+        places
+            .map(|&known| self.known[known as usize].frame.clone())
+            .collect()
     }
 
-    /// Whether the address around this one, on the stack, is where an interrupt or exception hit.
-    pub(super) fn is_interrupt_entry(&self, found: Found) -> bool {
-        let outermost = self.found[range(found)].last();
-        outermost.is_some_and(|&known| self.known[known as usize].interrupt_entry)
-    }
-
-    /// Appends the frames of a place to a stack that is being built innermost first.
-    pub(super) fn intern(&mut self, found: Found, profile: &mut Profile, stack: &mut Vec<FrameId>) {
-        for &known in &self.found[range(found)] {
+    /// Appends the frames of a place, and what they tell about the context, to a stack that is being
+    /// built innermost first. All calls in one window are for the same profile. Says whether the
+    /// place is an entry of interrupts or exceptions: the address around it on the stack is then
+    /// where one hit, not where a call returns to.
+    pub(super) fn push(
+        &mut self,
+        found: Found,
+        profile: &mut Profile,
+        stack: &mut Vec<FrameId>,
+        markers: &mut Vec<Marker>,
+    ) -> bool {
+        let mut entry = false;
+        for &known in places(&self.inlined, &found) {
             let known = &mut self.known[known as usize];
-            // The same profile as last time, nearly always.
-            let (frames, _, _) = profile.sizes();
-            if known.id.0 as usize >= frames || *profile.frame(known.id) != known.frame {
-                known.id = profile.intern_frame(known.frame.clone());
+            if known.window != self.window {
+                known.window = self.window;
+                // The same profile as in the last window, mostly.
+                let (frames, _, _) = profile.sizes();
+                if known.id.0 as usize >= frames || *profile.frame(known.id) != known.frame {
+                    known.id = profile.intern_frame(known.frame.clone());
+                }
             }
             stack.push(known.id);
+            markers.extend(known.marker);
+            entry = known.interrupt_entry;
         }
+        entry
     }
 
-    fn remember(&mut self, frames: Vec<Frame>) -> Found {
-        // 2^32 frames would not fit into memory.
-        let found = Found {
-            start: self.found.len() as u32,
-            length: frames.len() as u32,
-        };
+    fn remember(&mut self, frame: Frame) -> u32 {
+        let known = &mut self.known;
+        *self
+            .by_frame
+            .entry(frame)
+            .or_insert_with_key(|frame| add(known, frame.clone()))
+    }
+
+    fn remember_all(&mut self, frames: Vec<Frame>) -> Found {
+        let start = self.inlined.len() as u32;
         for frame in frames {
-            let known = *self.by_frame.entry(frame).or_insert_with_key(|frame| {
-                let function = frame.function().unwrap_or_default();
-                self.known.push(Known {
-                    marker: marker(function),
-                    interrupt_entry: interrupt_entry(function),
-                    frame: frame.clone(),
-                    id: FrameId(u32::MAX),
-                });
-                (self.known.len() - 1) as u32
-            });
-            self.found.push(known);
+            let known = self.remember(frame);
+            self.inlined.push(known);
         }
-        found
+        Found::Inlined {
+            start,
+            end: self.inlined.len() as u32,
+        }
     }
 }
 
-fn range(found: Found) -> Range<usize> {
-    found.start as usize..(found.start + found.length) as usize
+/// Indices into the known frames.
+fn places<'a>(inlined: &'a [u32], found: &'a Found) -> &'a [u32] {
+    match found {
+        Found::One(known) => std::slice::from_ref(known),
+        Found::Inlined { start, end } => &inlined[*start as usize..*end as usize],
+    }
+}
+
+fn add(known: &mut Vec<Known>, frame: Frame) -> u32 {
+    let function = frame.function().unwrap_or_default();
+    known.push(Known {
+        marker: marker(function),
+        interrupt_entry: interrupt_entry(function),
+        frame,
+        id: FrameId(u32::MAX),
+        window: 0,
+    });
+    // 2^32 frames would not fit into memory.
+    (known.len() - 1) as u32
 }
 
 /// A frame with a symbol's name.

@@ -73,10 +73,13 @@ fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
         line: None,
         inlined: false,
     };
-    assert_eq!(symbolizer.resolve(*address), [expected.clone()]);
+    assert_eq!(
+        symbolizer.resolve(*address),
+        std::slice::from_ref(&expected)
+    );
     let end = bpf::functions(&bpf::programs().unwrap())[address];
-    assert_eq!(symbolizer.resolve(end - 1), [expected.clone()]);
-    assert_ne!(symbolizer.resolve(end), [expected.clone()]);
+    assert_eq!(symbolizer.resolve(end - 1), std::slice::from_ref(&expected));
+    assert_ne!(symbolizer.resolve(end), std::slice::from_ref(&expected));
 
     drop(first);
     // The kernel frees it a little later.

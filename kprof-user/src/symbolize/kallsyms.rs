@@ -19,18 +19,18 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     /// Takes a line apart; `None` for anything that the kernel would not print.
     pub(super) fn parse(line: &'a [u8]) -> Option<Line<'a>> {
-        let digits = line.iter().position(|&byte| byte == b' ')?;
-        if digits == 0 || digits > 16 {
+        let digits = find(b' ', line.get(..17).unwrap_or(line))?;
+        if digits == 0 {
             return None;
         }
         let mut address = 0u64;
         for &byte in &line[..digits] {
-            address = address << 4 | u64::from(char::from(byte).to_digit(16)?);
+            address = address << 4 | u64::from(hex_digit(byte)?);
         }
         let &[kind, b' ', ref rest @ ..] = &line[digits + 1..] else {
             return None;
         };
-        let tab = rest.iter().position(|&byte| byte == b'\t');
+        let tab = find(b'\t', rest);
         let name = &rest[..tab.unwrap_or(rest.len())];
         let module = match tab {
             None => None,
@@ -40,7 +40,7 @@ impl<'a> Line<'a> {
             }
         };
         // The NUL ends a name in the table.
-        let garbage = name.is_empty() || !kind.is_ascii_alphabetic() || name.contains(&0);
+        let garbage = name.is_empty() || !kind.is_ascii_alphabetic() || find(0, name).is_some();
         (!garbage).then_some(Line {
             address,
             kind,
@@ -53,6 +53,22 @@ impl<'a> Line<'a> {
     pub(super) fn is_code(&self) -> bool {
         matches!(self.kind, b't' | b'T' | b'w' | b'W')
     }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Where a byte is first. The C library's search is several times quicker than a loop.
+fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    // SAFETY: `memchr` reads at most `bytes.len()` bytes, all of them in `bytes`.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
 }
 
 /// Longest line that is looked at; the kernel's names end at 512 bytes (`KSYM_NAME_LEN`).
@@ -76,7 +92,7 @@ pub(super) fn for_each_line(
         let mut start = 0;
         // Only the new bytes can hold a line's end.
         let mut from = filled;
-        while let Some(length) = buffer[from..end].iter().position(|&byte| byte == b'\n') {
+        while let Some(length) = find(b'\n', &buffer[from..end]) {
             let newline = from + length;
             if !std::mem::take(&mut skipping)
                 && let Some(line) = Line::parse(&buffer[start..newline])

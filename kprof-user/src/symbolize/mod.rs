@@ -102,11 +102,7 @@ impl Symbolizer {
     /// inlined there.
     pub fn resolve(&mut self, address: u64) -> Vec<Frame> {
         let found = self.addresses.look_up(address);
-        let frames = self
-            .addresses
-            .frames(found)
-            .map(|(frame, _)| frame.clone())
-            .collect();
+        let frames = self.addresses.frames(found);
         self.addresses.end_window();
         frames
     }
@@ -125,13 +121,9 @@ impl Symbolizer {
                 address.saturating_sub(1)
             };
             let found = self.addresses.look_up(at);
-            exact = self.addresses.is_interrupt_entry(found);
-            self.addresses.intern(found, profile, &mut frames);
-            markers.extend(
-                self.addresses
-                    .frames(found)
-                    .filter_map(|(_, marker)| marker),
-            );
+            exact = self
+                .addresses
+                .push(found, profile, &mut frames, &mut markers);
         }
         frames.reverse();
         Stack {

@@ -82,9 +82,13 @@ pub(super) struct Builder {
 impl Builder {
     /// For symbols that come sorted (`dense`) or mostly not.
     pub(super) fn new(dense: bool) -> Builder {
+        // Enough for most kernels: a table that grows is copied and leaves holes behind. What isn't
+        // touched takes no memory.
+        let (entries, names) = if dense { (1 << 17, 1 << 21) } else { (0, 0) };
         let table = Table {
+            entries: Vec::with_capacity(entries),
+            names: Vec::with_capacity(names),
             modules: vec!["".into()],
-            ..Table::default()
         };
         Builder {
             table,
