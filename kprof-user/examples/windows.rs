@@ -69,7 +69,8 @@ fn main() -> anyhow::Result<()> {
     }
     total.merge(&window.accounting);
     println!(
-        "TOTAL {total:?}\ninexact windows {inexact}, longest drain {longest:?}, skipped {:?}",
+        "TOTAL {total:?}\nCPUs {:?}, inexact windows {inexact}, longest drain {longest:?}, skipped {:?}",
+        window.cpus,
         total.skipped()
     );
     if let (Some(time), Some(runs)) = (total.bpf_run_time_ns, total.bpf_run_count) {

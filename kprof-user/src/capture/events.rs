@@ -27,8 +27,10 @@ const SET_BPF: libc::c_ulong = 0x4004_2408;
 #[derive(Debug)]
 struct CpuEvent {
     fd: OwnedFd,
-    /// Samples due so far, by the event's own count.
-    due: u64,
+    /// The event's own count when it was last read.
+    count: u64,
+    /// The count of a clock stood still: its CPU went away and came back, and the event with it did not.
+    stalled: bool,
 }
 
 /// All events of a capture.
@@ -42,9 +44,14 @@ pub(super) struct Events {
     event: Event,
 }
 
+/// Whether an event counts nanoseconds, whatever its CPU does.
+fn is_clock(type_: u32, config: u64) -> bool {
+    type_ == TYPE_SOFTWARE && CLOCKS.contains(&config)
+}
+
 /// `perf_event_attr` for a request, and the fixed period if there is one.
 fn attributes(event: &Event, sampling: Sampling) -> (Attr, Option<u64>) {
-    let is_clock = event.type_ == TYPE_SOFTWARE && CLOCKS.contains(&event.config);
+    let is_clock = is_clock(event.type_, event.config);
     let (sample, flags, period) = match sampling {
         // A clock has a fixed period whatever is asked for; asked for outright, its counts can be checked.
         Sampling::Frequency(hz) if is_clock => {
@@ -90,7 +97,7 @@ impl Events {
             let fd = events
                 .open_one(cpu, program)
                 .map_err(|error| events.refused(error, cpu))?;
-            events.open.insert(cpu, CpuEvent { fd, due: 0 });
+            events.open.insert(cpu, CpuEvent::new(fd));
         }
         Ok(events)
     }
@@ -112,6 +119,10 @@ impl Events {
             other => other?,
         }
         Ok(fd)
+    }
+
+    fn is_clock(&self) -> bool {
+        is_clock(self.attr.type_, self.attr.config)
     }
 
     fn is_tracepoint(&self) -> bool {
@@ -163,15 +174,16 @@ impl Events {
     /// ones had due.
     pub(super) fn follow(&mut self, program: BorrowedFd<'_>) -> Result<u64> {
         let online = cpus::online()?;
-        if online.iter().eq(self.open.keys()) {
+        let chosen = self.chosen(&online);
+        let stalled = |event: &CpuEvent| self.is_clock() && event.stalled;
+        if chosen.iter().eq(self.open.keys()) && !self.open.values().any(stalled) {
             return Ok(0);
         }
-        let chosen = self.chosen(&online);
         let gone: Vec<u32> = self
             .open
-            .keys()
-            .copied()
-            .filter(|cpu| !chosen.contains(cpu))
+            .iter()
+            .filter(|(cpu, event)| !chosen.contains(cpu) || stalled(event))
+            .map(|(cpu, _)| *cpu)
             .collect();
         let mut due = 0;
         for cpu in gone {
@@ -188,7 +200,7 @@ impl Events {
                 continue;
             };
             if ioctl(&fd, ENABLE, 0).is_ok() {
-                self.open.insert(cpu, CpuEvent { fd, due: 0 });
+                self.open.insert(cpu, CpuEvent::new(fd));
             }
         }
         Ok(due)
@@ -196,14 +208,25 @@ impl Events {
 }
 
 impl CpuEvent {
+    fn new(fd: OwnedFd) -> CpuEvent {
+        CpuEvent {
+            fd,
+            count: 0,
+            stalled: false,
+        }
+    }
+
+    /// Samples due between the last reading and now.
     fn newly_due(&mut self, period: u64) -> u64 {
         let Ok(count) = read_count(&self.fd) else {
             return 0;
         };
-        let due = count / period.max(1);
-        let newly = due.saturating_sub(self.due);
-        self.due = due.max(self.due);
-        newly
+        let before = self.count;
+        self.count = count.max(before);
+        self.stalled = self.count == before;
+        // Whole periods since the start, so that parts of one are not lost between two readings.
+        let period = period.max(1);
+        self.count / period - before / period
     }
 }
 
