@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::failure::is_broken_pipe;
 use super::machine::{Machine, Namer};
+use super::nothing;
 use super::output::Output;
 use super::plan::{Plan, Stdout};
 use super::store::RawStore;
@@ -100,6 +101,11 @@ impl<'a> Emitter<'a> {
         errors.extend(named.err());
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
+        let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
+        if let Some(text) = hidden.as_deref().filter(|_| !self.plan.quiet) {
+            eprintln!("kprof: {text}");
+        }
+        let explanation = explanation.or(hidden.as_deref());
         if !streaming {
             // Broken pipes are sorted out below, with those of the files.
             errors.extend(self.print(&self.whole, explanation).err());

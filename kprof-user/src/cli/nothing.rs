@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::values::{thousands, time_words};
 use crate::kernel::comm::Patterns;
 use crate::kernel::threads::{Snapshot, Thread};
-use crate::profile::Accounting;
+use crate::profile::{Accounting, Context, Profile, Show};
 
 /// How many threads are named at most.
 const SHOWN: usize = 5;
@@ -62,6 +62,34 @@ pub(super) fn explain(
         }
     }
     lines.join("\n")
+}
+
+/// Why a capture that caught samples has nothing to show: all are of kinds that are hidden by default.
+pub(super) fn hidden(profile: &Profile, show: &Show) -> Option<String> {
+    let counted = profile.total();
+    let hidden: Vec<(Context, u64)> = [Context::User, Context::Idle]
+        .into_iter()
+        .filter(|context| !show.context(*context))
+        .map(|context| (context, profile.total_in(context)))
+        .filter(|(_, n)| *n > 0)
+        .collect();
+    if counted == 0 || hidden.iter().map(|(_, n)| n).sum::<u64>() < counted {
+        return None;
+    }
+    let parts: Vec<String> = hidden
+        .iter()
+        .map(|(context, n)| match context {
+            Context::Idle => format!(
+                "{} in the idle loop (--show-idle shows them)",
+                thousands(*n)
+            ),
+            _ => format!("{} in user mode (--show-user shows them)", thousands(*n)),
+        })
+        .collect();
+    Some(format!(
+        "no kernel stacks to show: all samples were {}",
+        parts.join(" or ")
+    ))
 }
 
 fn matching_use(matching: &[&Thread], used: &[Thread], plan: &Plan, elapsed: Duration) -> String {
@@ -162,6 +190,40 @@ fn edits(a: &[u8], b: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_of_hidden_kinds_are_explained() {
+        let mut profile = Profile::default();
+        assert_eq!(hidden(&profile, &Show::default()), None);
+        let thread = profile.intern_thread(crate::profile::Thread {
+            tgid: 1,
+            tid: 1,
+            comm: "x".to_owned(),
+            kthread: false,
+        });
+        let stack = profile.intern_stack(&[]);
+        let mut add = |context, n| {
+            let sample = crate::profile::Sample {
+                thread,
+                stack,
+                context,
+            };
+            profile.add(sample, n);
+            profile.clone()
+        };
+        let user = add(Context::User, 12);
+        let text = hidden(&user, &Show::default()).unwrap();
+        assert!(
+            text.ends_with("12 in user mode (--show-user shows them)"),
+            "{text}"
+        );
+        let show = Show {
+            user: true,
+            ..Show::default()
+        };
+        assert_eq!(hidden(&user, &show), None);
+        assert_eq!(hidden(&add(Context::Task, 1), &Show::default()), None);
+    }
 
     #[test]
     fn near_names() {
