@@ -17,10 +17,9 @@ use crate::kernel::sampling::Sampling;
 use crate::profile::{Accounting, Meta, Profile};
 
 /// Takes in windows and writes the outputs.
-pub(super) struct Emitter<'a> {
+pub(super) struct Emitter {
     plan: Plan,
-    machine: &'a dyn Machine,
-    namer: Option<Box<dyn Namer>>,
+    namer: Box<dyn Namer>,
     first_sample_ns: Option<u64>,
     /// Of the whole capture.
     total: Accounting,
@@ -34,23 +33,27 @@ pub(super) struct Emitter<'a> {
     reader: bool,
 }
 
-impl<'a> Emitter<'a> {
-    pub(super) fn new(
-        plan: Plan,
-        machine: &'a dyn Machine,
-        first_sample_ns: Option<u64>,
-    ) -> Emitter<'a> {
-        Emitter {
+impl Emitter {
+    /// Made before sampling starts, so that what can't be met is told before, and that the first window of a
+    /// stream does not wait for the kernel's symbols.
+    pub(super) fn new(plan: Plan, machine: &dyn Machine) -> Result<Emitter> {
+        let stream = plan.interval.is_some() && plan.stdout != Stdout::Silent;
+        let namer = machine.namer(&plan.symbols, stream)?;
+        Ok(Emitter {
             whole: Profile::new(meta(&plan)),
             plan,
-            machine,
-            namer: None,
-            first_sample_ns,
+            namer,
+            first_sample_ns: None,
             total: Accounting::default(),
             raw: RawStore::default(),
             window_lines: Vec::new(),
             reader: true,
-        }
+        })
+    }
+
+    /// Sampling runs; from the start of this process that took so long.
+    pub(super) fn started(&mut self, first_sample_ns: Option<u64>) {
+        self.first_sample_ns = first_sample_ns;
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -70,6 +73,12 @@ impl<'a> Emitter<'a> {
         self.total.merge(&window.accounting);
         self.raw.add(window);
         Ok(())
+    }
+
+    /// Whether windows are named and printed as they come. Where nothing is printed there is no need to, and
+    /// naming would hold up the drains.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.plan.interval.is_some() && self.plan.stdout != Stdout::Silent
     }
 
     /// Prints what came in since the last call; false if nobody reads it any more.
@@ -93,7 +102,7 @@ impl<'a> Emitter<'a> {
     /// Writes everything that is left; returns what went wrong, one error for each output.
     pub(super) fn finish(mut self, explanation: Option<&str>) -> Vec<anyhow::Error> {
         let mut errors = Vec::new();
-        let streaming = self.plan.interval.is_some();
+        let streaming = self.is_streaming();
         let named = match streaming {
             true => self.print_window().map(|_| ()),
             false => self.name_raw().map(|window| self.whole = window),
@@ -154,15 +163,7 @@ impl<'a> Emitter<'a> {
             },
             ..meta(&self.plan)
         });
-        let namer = match &mut self.namer {
-            Some(namer) => namer,
-            None => self.namer.insert(
-                self.machine
-                    .namer(&self.plan.symbols)
-                    .context("reading the kernel's symbols")?,
-            ),
-        };
-        namer
+        self.namer
             .add_window(&window, &mut profile)
             .context("naming stack frames")?;
         Ok(profile)

@@ -32,8 +32,8 @@ pub(super) trait Namer {
 pub(super) trait Machine {
     /// Starts sampling.
     fn start(&self, request: &Request) -> Result<Box<dyn Sampler>>;
-    /// Reads what names need.
-    fn namer(&self, options: &Options) -> Result<Box<dyn Namer>>;
+    /// Checks what naming needs; `ready`: reads it as well, instead of at the first name.
+    fn namer(&self, options: &Options, ready: bool) -> Result<Box<dyn Namer>>;
     /// CPU time of all threads now.
     fn threads(&self) -> Result<Snapshot>;
     /// Whether any of these processes and threads still runs.
@@ -49,8 +49,13 @@ impl Machine for ThisMachine {
         Ok(Box::new(Capture::start(request)?))
     }
 
-    fn namer(&self, symbols: &Options) -> Result<Box<dyn Namer>> {
-        Ok(Box::new(Symbolizer::new(symbols.clone())?))
+    fn namer(&self, options: &Options, ready: bool) -> Result<Box<dyn Namer>> {
+        let mut symbolizer = Symbolizer::new(options.clone())?;
+        if ready {
+            // Any address has the symbols read.
+            symbolizer.resolve(u64::MAX);
+        }
+        Ok(Box::new(symbolizer))
     }
 
     fn threads(&self) -> Result<Snapshot> {

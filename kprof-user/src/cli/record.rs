@@ -41,14 +41,16 @@ pub(super) fn record(plan: Plan, stop: &Stop, machine: &dyn Machine) -> Result<(
     if stop.requested() {
         return Err(Failure::Interrupted);
     }
-    let capture = machine.start(&plan.request)?;
+    let mut emitter = Emitter::new(plan, machine)?;
+    let request = &emitter.plan().request;
+    let capture = machine.start(request)?;
     let started = Instant::now();
     // Only needed to explain an empty result, but then it must be from now.
-    let before = match plan.request.filters.is_empty() {
+    let before = match request.filters.is_empty() {
         true => None,
         false => machine.threads().ok(),
     };
-    let mut emitter = Emitter::new(plan, machine, capture.first_sample_ns());
+    emitter.started(capture.first_sample_ns());
     let mut errors = Vec::new();
     let end = match sample(capture, started, stop, machine, &mut emitter) {
         Ok(end) => end,
@@ -76,7 +78,7 @@ fn sample(
     started: Instant,
     stop: &Stop,
     machine: &dyn Machine,
-    emitter: &mut Emitter<'_>,
+    emitter: &mut Emitter,
 ) -> Result<End> {
     let plan = emitter.plan();
     let deadline = plan.duration.map(|duration| started + duration);
@@ -87,7 +89,10 @@ fn sample(
     let targeted = !pids.is_empty() || !tids.is_empty();
     let mut progress = Progress::new(plan.progress, started, plan.duration);
     let mut windows = Grid::new(started, even_part(plan.request.window, capture.period()));
-    let mut prints = plan.interval.map(|interval| Grid::new(started, interval));
+    let mut prints = plan
+        .interval
+        .filter(|_| emitter.is_streaming())
+        .map(|interval| Grid::new(started, interval));
     let end = loop {
         let now = Instant::now();
         let mut wake = windows.next;
@@ -169,7 +174,7 @@ fn even_part(window: Duration, room: Duration) -> Duration {
     Duration::from_nanos((window.as_nanos() / parts) as u64)
 }
 
-fn note_end(end: End, emitter: &Emitter<'_>, started: Instant) {
+fn note_end(end: End, emitter: &Emitter, started: Instant) {
     if emitter.plan().quiet || end != End::TargetsGone {
         return;
     }
@@ -185,7 +190,7 @@ fn note_end(end: End, emitter: &Emitter<'_>, started: Instant) {
 
 /// Says on standard error why there is nothing to see, if so.
 fn explain(
-    emitter: &Emitter<'_>,
+    emitter: &Emitter,
     before: Option<&Snapshot>,
     machine: &dyn Machine,
     elapsed: Duration,

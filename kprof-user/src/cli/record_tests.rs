@@ -111,7 +111,7 @@ impl Machine for Fake {
         }
         Ok(Box::new(self.clone()))
     }
-    fn namer(&self, _: &Options) -> Result<Box<dyn Namer>> {
+    fn namer(&self, _: &Options, _: bool) -> Result<Box<dyn Namer>> {
         self.namers.set(self.namers.get() + 1);
         Ok(Box::new(FakeNamer))
     }
