@@ -178,8 +178,13 @@ pub struct RecordArgs {
     #[arg(long, help_heading = "Output")]
     pub show_idle: bool,
 
-    /// Show samples that hit user mode too, as the one frame [user]
-    #[arg(long, help_heading = "Output")]
+    // rustdoc would take the brackets of a doc comment for a link.
+    #[doc(hidden)]
+    #[arg(
+        long,
+        help_heading = "Output",
+        help = "Show samples that hit user mode too, as the one frame [user]"
+    )]
     pub show_user: bool,
 
     /// Show kernel addresses of frames that have no name

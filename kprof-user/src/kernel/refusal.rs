@@ -1,6 +1,6 @@
 //! What a refusal by the kernel means, what it costs and the command that mends it.
 //!
-//! The words are kept in one place ([`lacks`]), so that `kprof doctor` and an error at run time say the
+//! The words are kept in one place (`lacks`), so that `kprof doctor` and an error at run time say the
 //! same. [`explain`] picks them by the error's number and by what can be seen of the cause.
 
 mod lacks;
