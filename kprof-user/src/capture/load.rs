@@ -172,6 +172,9 @@ fn try_load(request: &Request, sizes: &Sizes, config: Config, tracepoint: bool) 
     let possible = possible_cpus()?;
     let mut loader = EbpfLoader::new();
     loader
+        // The object relocates nothing against the kernel's types, and reading them all costs time and
+        // memory at every start.
+        .btf(None)
         .override_global("CONFIG", &config, true)
         .map_max_entries("STACKS_A", sizes.stacks)
         .map_max_entries("STACKS_B", sizes.stacks)
