@@ -146,9 +146,23 @@ impl Places {
 
     fn flags(&self) -> Vec<String> {
         let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
-        flags.extend(self.0.iter().map(|(place, stand_in)| {
-            format!("--remap-path-prefix={}={stand_in}", place.display())
-        }));
+        let root = host::root();
+        for (place, stand_in) in &self.0 {
+            flags.push(format!(
+                "--remap-path-prefix={}={stand_in}",
+                place.display()
+            ));
+            // Cargo names what lies below the workspace's root relative to it: the library's source is
+            // there unless the toolchain is kept elsewhere.
+            if let Ok(below) = place.strip_prefix(&root)
+                && below != Path::new("")
+            {
+                flags.push(format!(
+                    "--remap-path-prefix={}={stand_in}",
+                    below.display()
+                ));
+            }
+        }
         flags
     }
 
