@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use kprof_ebpf::{CommTable, CpuState, Key, MAX_FRAMES, SpillStack};
 
+use crate::kernel::bpf_syscall::bpf;
+
 /// Commands of `include/uapi/linux/bpf.h`.
 const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
@@ -64,24 +66,6 @@ struct CreateAttr {
     max_entries: u32,
     map_flags: u32,
     inner_map_fd: u32,
-}
-
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
-    // SAFETY: `attr` is a live struct laid out as this command's part of `union bpf_attr`, and its true
-    // size goes with it; the pointers in it are checked by the callers below.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<T>(),
-        )
-    };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
 }
 
 /// Creates a map that the object file does not hold; see `grace`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::plan::Plan;
 use super::values::{thousands, time_words};
 use crate::kernel::comm::Patterns;
+use crate::kernel::nearest;
 use crate::kernel::threads::{Snapshot, Thread};
 use crate::profile::{Accounting, Context, Profile, Show};
 
@@ -162,29 +163,13 @@ fn distance(pattern: &str, name: &str) -> usize {
         return 0;
     }
     let base = name.split(['/', ':', '.']).next().unwrap_or(&name);
-    let edits =
-        edits(pattern.as_bytes(), name.as_bytes()).min(edits(pattern.as_bytes(), base.as_bytes()));
+    let edits = nearest::distance(&pattern, &name).min(nearest::distance(&pattern, base));
     // As many edits as half the pattern is another word.
     if edits * 2 > pattern.len() {
         usize::MAX
     } else {
         edits
     }
-}
-
-/// Levenshtein distance.
-fn edits(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -227,7 +212,7 @@ mod tests {
 
     #[test]
     fn near_names() {
-        assert_eq!(edits(b"kitten", b"sitting"), 3);
+        assert_eq!(nearest::distance("kitten", "sitting"), 3);
         assert_eq!(distance("ksoftirq", "ksoftirqd/0"), 0);
         assert_eq!(distance("ksofirqd", "ksoftirqd/0"), 1);
         assert_eq!(distance("KWORKER", "kworker/0:1"), 0);

@@ -1,4 +1,4 @@
-//! `bpf(2)` for probing: tiny maps and programs that are made, tried and dropped.
+//! `bpf(2)`: the call itself, and for probing tiny maps and programs that are made, tried and dropped.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -142,10 +142,11 @@ pub(super) fn attach(event: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
+/// The one way into `bpf(2)`. `attr` is the command's part of `union bpf_attr`, as the kernel lays it
+/// out; pointers in it are to live buffers, as large as the command expects.
+pub(crate) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attr` is a live struct laid out as this command's part of `union bpf_attr`, and its true size goes
-    // with it. The pointers in it are to live buffers whose sizes go with them: one key and one value of
-    // 4 bytes for a count of 1, the instructions, the log.
+    // with it. Callers keep the buffers behind its pointers alive and as large as they say.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_bpf,

@@ -4,7 +4,7 @@
 //! Nothing here samples and nothing here prints. [`refusal`] holds the wording of every lack, so that
 //! `kprof doctor` and an error at run time say the same.
 
-mod bpf_syscall;
+pub(crate) mod bpf_syscall;
 pub mod btf;
 pub mod caps;
 pub mod cgroup;
@@ -12,7 +12,7 @@ pub mod comm;
 pub mod cpus;
 pub mod event;
 pub mod health;
-mod nearest;
+pub(crate) mod nearest;
 pub mod perf_syscall;
 pub mod refusal;
 pub mod sampling;

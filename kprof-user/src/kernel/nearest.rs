@@ -17,7 +17,7 @@ pub(crate) fn of<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> V
 }
 
 /// Letters to insert, remove or replace to make one of the other (Levenshtein distance).
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

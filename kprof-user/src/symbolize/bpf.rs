@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use crate::kernel::bpf_syscall::bpf;
+
 /// Commands of `enum bpf_cmd` (include/uapi/linux/bpf.h).
-const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
-const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_PROG_GET_NEXT_ID: libc::c_int = 11;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 /// Since Linux 5.8.
-const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
+const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
 
 /// `union bpf_attr` as the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands use it.
 #[repr(C)]
@@ -47,24 +49,10 @@ const _: () =
 /// BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
 const MAX_FUNCTIONS: usize = 256;
 
-fn bpf<T>(command: libc::c_long, attr: &mut T) -> Option<libc::c_long> {
-    // SAFETY: `attr` is a live, exclusively borrowed bpf_attr of the size given. Whatever it points to
-    // outlives the call (see `functions`).
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<T>(),
-        )
-    };
-    (result >= 0).then_some(result)
-}
-
-fn ids(command: libc::c_long) -> Option<Vec<u32>> {
+fn ids(command: libc::c_int) -> Option<Vec<u32>> {
     let mut ids = Vec::new();
     let mut attr = IdAttr::default();
-    while bpf(command, &mut attr).is_some() {
+    while bpf(command, &mut attr).is_ok() {
         // The kernel gives ids in rising order; anything else would not end.
         if attr.next_id <= attr.id {
             break;
@@ -96,7 +84,7 @@ pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
     let mut starts = vec![0u64; MAX_FUNCTIONS];
     let mut lengths = vec![0u32; MAX_FUNCTIONS];
     for &id in programs {
-        let Some(fd) = bpf(
+        let Ok(fd) = bpf(
             BPF_PROG_GET_FD_BY_ID,
             &mut IdAttr {
                 id,
@@ -122,7 +110,7 @@ pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
         };
         // `info`, `starts` and `lengths` live until here, and the kernel writes at most MAX_FUNCTIONS
         // elements into each of the two.
-        if bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).is_none() {
+        if bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).is_err() {
             continue;
         }
         let n = (info.nr_jited_ksyms.min(info.nr_jited_func_lens) as usize).min(MAX_FUNCTIONS);
