@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::load::Loaded;
+use crate::kernel::bpf_syscall;
 
 /// Reads the program's run time while it lives. The kernel measures only while someone asks for it.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Cost {
 impl Cost {
     /// Asks the kernel to measure (Linux 5.8, `CAP_SYS_ADMIN`); does without where it refuses.
     pub(super) fn start() -> Cost {
-        let stats = aya::sys::enable_stats(aya::sys::Stats::RunTime).ok();
+        let stats = bpf_syscall::enable_run_time_stats().ok();
         Cost {
             _stats: stats,
             last: (0, 0),

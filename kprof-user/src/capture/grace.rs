@@ -12,7 +12,9 @@ use super::sys::{self, Table};
 
 /// `MEMBARRIER_CMD_GLOBAL` of include/uapi/linux/membarrier.h: `synchronize_rcu()`. The expedited
 /// commands interrupt CPUs and are no grace period.
-const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+const MEMBARRIER_CMD_GLOBAL: i64 = 1;
+/// `MEMBARRIER_CMD_QUERY`: the commands that work here, as bits.
+const MEMBARRIER_CMD_QUERY: i64 = 0;
 
 const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
@@ -33,7 +35,11 @@ pub(super) enum Grace {
 impl Grace {
     /// Finds the way that works here.
     pub(super) fn probe() -> Result<Grace> {
-        if membarrier().is_ok() {
+        // Asking is enough: the kernel leaves out what it would refuse (kernel/sched/membarrier.c), and trying
+        // would cost a grace period before the first sample.
+        if membarrier(MEMBARRIER_CMD_QUERY)
+            .is_ok_and(|commands| commands & MEMBARRIER_CMD_GLOBAL != 0)
+        {
             return Ok(Grace::Membarrier);
         }
         let make = || -> io::Result<Grace> {
@@ -50,19 +56,18 @@ impl Grace {
     /// Waits, for 5 to 20 ms as a rule.
     pub(super) fn wait(&self) -> Result<()> {
         match self {
-            Grace::Membarrier => membarrier(),
+            Grace::Membarrier => membarrier(MEMBARRIER_CMD_GLOBAL).map(drop),
             Grace::OuterMap { outer, inner } => outer.set(&0, &(inner.as_raw_fd() as u32)),
         }
         .context("cannot wait for BPF programs to leave the drained maps")
     }
 }
 
-fn membarrier() -> io::Result<()> {
+fn membarrier(command: i64) -> io::Result<i64> {
     // SAFETY: the call takes integers and touches no memory of ours.
-    let answer = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    let answer = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
     if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+        return Err(io::Error::last_os_error());
     }
+    Ok(answer)
 }

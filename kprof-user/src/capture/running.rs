@@ -1,5 +1,6 @@
 //! A capture from start to finish.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -50,7 +51,7 @@ impl Capture {
         let loaded = Loaded::load(request, &sizes)?;
         let grace = Grace::probe()?;
         let cost = Cost::start();
-        let events = Events::open(request, loaded.program_fd()?)?;
+        let events = Events::open(request, loaded.program.as_fd())?;
         events.enable()?;
         Ok(Capture {
             events,
@@ -121,7 +122,7 @@ impl Capture {
 
     /// Samples CPUs that came online, and drops those that went.
     fn follow_cpus(&mut self) -> Result<()> {
-        let due = self.events.follow(self.loaded.program_fd()?)?;
+        let due = self.events.follow(self.loaded.program.as_fd())?;
         if let Some(expected) = &mut self.accounting.expected {
             *expected += due;
         }

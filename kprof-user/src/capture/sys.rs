@@ -4,9 +4,9 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use kprof_ebpf::{CommTable, CpuState, Key, MAX_FRAMES, SpillStack};
+use kprof_ebpf::{CommTable, Config, CpuState, Key, MAX_FRAMES, SpillStack};
 
-use crate::kernel::bpf_syscall::bpf;
+use crate::kernel::bpf_syscall::{bpf, descriptor};
 
 /// Commands of `include/uapi/linux/bpf.h`.
 const MAP_CREATE: libc::c_int = 0;
@@ -20,6 +20,12 @@ const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
 /// # Safety
 /// Implementors must be `repr(C)` or primitive, of integers only, without padding.
 pub(super) unsafe trait Plain: Copy {}
+
+/// The bytes of a value.
+pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: a `Plain` value is integers without padding, so that each of its bytes is initialized.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
 
 // SAFETY: an integer.
 unsafe impl Plain for u32 {}
@@ -35,6 +41,8 @@ unsafe impl Plain for SpillStack {}
 unsafe impl Plain for CpuState {}
 // SAFETY: as above.
 unsafe impl Plain for CommTable {}
+// SAFETY: as above.
+unsafe impl Plain for Config {}
 
 #[repr(C)]
 struct ElementAttr {
@@ -74,7 +82,6 @@ pub(super) fn create(
     value_size: u32,
     inner: Option<&OwnedFd>,
 ) -> io::Result<OwnedFd> {
-    use std::os::fd::FromRawFd;
     let mut attr = CreateAttr {
         map_type,
         key_size: 4,
@@ -83,9 +90,7 @@ pub(super) fn create(
         inner_map_fd: inner.map_or(0, |fd| fd.as_raw_fd() as u32),
         ..CreateAttr::default()
     };
-    let fd = bpf(MAP_CREATE, &mut attr)?;
-    // SAFETY: the kernel just made this descriptor for us; descriptors are ints.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    bpf(MAP_CREATE, &mut attr).and_then(descriptor)
 }
 
 /// A map with keys `K` and values `V`.

@@ -1,18 +1,23 @@
-//! `bpf(2)`: the call itself, and for probing tiny maps and programs that are made, tried and dropped.
+//! `bpf(2)`: the call itself, and its commands on programs and types. Probing makes, tries and drops tiny maps and
+//! programs with it.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Commands of `include/uapi/linux/bpf.h`.
 const MAP_CREATE: libc::c_int = 0;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const BTF_LOAD: libc::c_int = 18;
+const MAP_FREEZE: libc::c_int = 22;
 const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
 const ENABLE_STATS: libc::c_int = 32;
 
 /// Program types.
-pub(super) const PROG_TRACEPOINT: u32 = 5;
+pub(crate) const PROG_TRACEPOINT: u32 = 5;
 /// See [`PROG_TRACEPOINT`].
-pub(super) const PROG_PERF_EVENT: u32 = 7;
+pub(crate) const PROG_PERF_EVENT: u32 = 7;
 
 /// What a map to try looks like.
 #[repr(C)]
@@ -28,15 +33,80 @@ pub(super) struct MapAttr {
     pub(super) max_entries: u32,
 }
 
+/// What BPF_PROG_LOAD takes. The pointers are to buffers as long as the counts beside them say.
 #[repr(C)]
-struct ProgAttr {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProgAttr {
+    /// `BPF_PROG_TYPE_*`.
+    pub(crate) prog_type: u32,
+    /// Instructions.
+    pub(crate) insn_cnt: u32,
+    /// `struct bpf_insn[]`.
+    pub(crate) insns: u64,
+    /// NUL-terminated.
+    pub(crate) license: u64,
+    /// 1: the verifier writes its log.
+    pub(crate) log_level: u32,
+    /// Bytes of `log_buf`.
+    pub(crate) log_size: u32,
+    /// `char[]`.
+    pub(crate) log_buf: u64,
+    /// Not looked at by any kernel that kprof is for.
+    pub(crate) kern_version: u32,
+    /// `BPF_F_*`.
+    pub(crate) prog_flags: u32,
+    /// Padded with NUL.
+    pub(crate) prog_name: [u8; 16],
+    /// For network cards.
+    pub(crate) prog_ifindex: u32,
+    /// For other types.
+    pub(crate) expected_attach_type: u32,
+    /// Types loaded by [`load_btf`]; 0: none, and then all that follows is 0, too.
+    pub(crate) prog_btf_fd: u32,
+    /// Bytes of one element of `func_info`.
+    pub(crate) func_info_rec_size: u32,
+    /// `struct bpf_func_info[]`.
+    pub(crate) func_info: u64,
+    /// Elements of `func_info`.
+    pub(crate) func_info_cnt: u32,
+    /// Bytes of one element of `line_info`.
+    pub(crate) line_info_rec_size: u32,
+    /// `struct bpf_line_info[]`.
+    pub(crate) line_info: u64,
+    /// Elements of `line_info`.
+    pub(crate) line_info_cnt: u32,
+    /// For other types.
+    pub(crate) attach_btf_id: u32,
+}
+
+const _: () = assert!(size_of::<ProgAttr>() == 112);
+
+#[repr(C)]
+#[derive(Default)]
+struct BtfAttr {
+    btf: u64,
     log_buf: u64,
+    btf_size: u32,
+    log_size: u32,
+    log_level: u32,
+    padding: u32,
+}
+
+#[repr(C)]
+struct UpdateAttr {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// `union bpf_attr` as BPF_OBJ_GET_INFO_BY_FD uses it.
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
 }
 
 #[repr(C)]
@@ -85,17 +155,30 @@ pub(super) fn create_map(attr: &MapAttr) -> io::Result<OwnedFd> {
     descriptor(bpf(MAP_CREATE, &mut { *attr })?)
 }
 
-/// Loads a program; on refusal, with the verifier's words.
-pub(super) fn load_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io::Error, String)> {
-    let mut log = vec![0u8; 4096];
-    let mut attr = ProgAttr {
+/// Loads a program made of a few instructions; on refusal, with the verifier's words.
+pub(super) fn try_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io::Error, String)> {
+    load_program(&ProgAttr {
         prog_type,
         insn_cnt: insns.len() as u32,
         insns: insns.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
+        ..ProgAttr::default()
+    })
+}
+
+/// Loads a program; on refusal, with the verifier's words. Its log is asked for in a second try only, since
+/// writing it takes longer than the rest.
+pub(crate) fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, String)> {
+    const LOG: usize = 64 * 1024;
+    if let Ok(fd) = bpf(PROG_LOAD, &mut { *attr }).and_then(descriptor) {
+        return Ok(fd);
+    }
+    let mut log = vec![0u8; LOG];
+    let mut attr = ProgAttr {
         log_level: 1,
-        log_size: log.len() as u32,
+        log_size: LOG as u32,
         log_buf: log.as_mut_ptr() as u64,
+        ..*attr
     };
     bpf(PROG_LOAD, &mut attr)
         .and_then(descriptor)
@@ -103,6 +186,51 @@ pub(super) fn load_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (i
             let end = log.iter().position(|&c| c == 0).unwrap_or(log.len());
             (error, String::from_utf8_lossy(&log[..end]).into_owned())
         })
+}
+
+/// Loads type information for maps and programs.
+pub(crate) fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = BtfAttr {
+        btf: btf.as_ptr() as u64,
+        btf_size: btf.len() as u32,
+        ..BtfAttr::default()
+    };
+    bpf(BTF_LOAD, &mut attr).and_then(descriptor)
+}
+
+/// Writes the only element of an array map, and lets nobody change it any more. `value` is as long as the
+/// map's values.
+pub(crate) fn freeze_with(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
+    let key = 0u32;
+    let map_fd = map.as_raw_fd() as u32;
+    let mut attr = UpdateAttr {
+        map_fd,
+        padding: 0,
+        key: &raw const key as u64,
+        value: value.as_ptr() as u64,
+        flags: 0,
+    };
+    bpf(MAP_UPDATE_ELEM, &mut attr)?;
+    bpf(MAP_FREEZE, &mut { map_fd }).map(drop)
+}
+
+/// Time spent in a program (ns) and runs so far, while the kernel keeps such statistics (Linux 5.1).
+pub(crate) fn run_cost(program: &OwnedFd) -> io::Result<(u64, u64)> {
+    // `struct bpf_prog_info`: run_time_ns and run_cnt are at bytes 192 and 200.
+    let mut info = [0u64; 26];
+    object_info(program, &mut info)?;
+    Ok((info[24], info[25]))
+}
+
+/// Has the kernel fill in the beginning of an object's `struct bpf_*_info`. Pointers in `info` are to live
+/// buffers, as large as the counts beside them say.
+pub(crate) fn object_info<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
+    let mut attr = InfoAttr {
+        fd: object.as_raw_fd() as u32,
+        info_len: size_of::<T>() as u32,
+        info: std::ptr::from_mut(info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr).map(drop)
 }
 
 /// Takes all entries, at most one, out of a hash map with 4-byte keys and values; how many there were.
@@ -126,7 +254,7 @@ pub(super) fn take_batch(map: &OwnedFd) -> io::Result<u32> {
 }
 
 /// Has the kernel measure the run time of BPF programs while the descriptor is open.
-pub(super) fn enable_run_time_stats() -> io::Result<OwnedFd> {
+pub(crate) fn enable_run_time_stats() -> io::Result<OwnedFd> {
     const RUN_TIME: u32 = 0;
     descriptor(bpf(ENABLE_STATS, &mut { RUN_TIME })?)
 }
@@ -161,7 +289,8 @@ pub(crate) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_l
     Ok(answer)
 }
 
-fn descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
+/// The descriptor that a command answered with.
+pub(crate) fn descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(answer).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -4,14 +4,12 @@
 //! function here says "unknown".
 
 use std::collections::HashMap;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::kernel::bpf_syscall::bpf;
+use crate::kernel::bpf_syscall::{bpf, descriptor, object_info};
 
 /// Commands of `enum bpf_cmd` (include/uapi/linux/bpf.h).
 const BPF_PROG_GET_NEXT_ID: libc::c_int = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 /// Since Linux 5.8.
 const BPF_LINK_GET_NEXT_ID: libc::c_int = 31;
 
@@ -22,14 +20,6 @@ struct IdAttr {
     id: u32,
     next_id: u32,
     open_flags: u32,
-}
-
-/// `union bpf_attr` as BPF_OBJ_GET_INFO_BY_FD uses it.
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    info_len: u32,
-    info: u64,
 }
 
 /// The beginning of `struct bpf_prog_info`, up to the lengths of a program's functions.
@@ -84,18 +74,14 @@ pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
     let mut starts = vec![0u64; MAX_FUNCTIONS];
     let mut lengths = vec![0u32; MAX_FUNCTIONS];
     for &id in programs {
-        let Ok(fd) = bpf(
-            BPF_PROG_GET_FD_BY_ID,
-            &mut IdAttr {
-                id,
-                ..IdAttr::default()
-            },
-        ) else {
+        let mut attr = IdAttr {
+            id,
+            ..IdAttr::default()
+        };
+        let Ok(fd) = bpf(BPF_PROG_GET_FD_BY_ID, &mut attr).and_then(descriptor) else {
             // It went meanwhile.
             continue;
         };
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else has it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
         let mut info = ProgInfo {
             nr_jited_ksyms: MAX_FUNCTIONS as u32,
             nr_jited_func_lens: MAX_FUNCTIONS as u32,
@@ -103,14 +89,9 @@ pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
             jited_func_lens: lengths.as_mut_ptr() as u64,
             ..ProgInfo::default()
         };
-        let mut attr = InfoAttr {
-            fd: fd.as_raw_fd() as u32,
-            info_len: size_of::<ProgInfo>() as u32,
-            info: std::ptr::from_mut(&mut info) as u64,
-        };
-        // `info`, `starts` and `lengths` live until here, and the kernel writes at most MAX_FUNCTIONS
-        // elements into each of the two.
-        if bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).is_err() {
+        // `starts` and `lengths` live until here, and the kernel writes at most MAX_FUNCTIONS elements into each
+        // of the two.
+        if object_info(&fd, &mut info).is_err() {
             continue;
         }
         let n = (info.nr_jited_ksyms.min(info.nr_jited_func_lens) as usize).min(MAX_FUNCTIONS);

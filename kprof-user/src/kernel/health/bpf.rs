@@ -28,7 +28,7 @@ const CGROUP: (i32, &str) = (37, "current_task_under_cgroup");
 const TASK: [(i32, &str); 2] = [(158, "get_current_task_btf"), (35, "get_current_task")];
 
 pub(super) fn checks(now: &Situation) -> Vec<Check> {
-    let program = bpf_syscall::load_program(PROG_PERF_EVENT, &RETURN_0).map_err(|(error, _)| error);
+    let program = bpf_syscall::try_program(PROG_PERF_EVENT, &RETURN_0).map_err(|(error, _)| error);
     let mut checks = vec![programs(&program, now)];
     checks.push(maps(now));
     checks.push(batches(now));
@@ -56,7 +56,7 @@ fn programs(program: &io::Result<OwnedFd>, now: &Situation) -> Check {
         };
         return Check::lacking(NAME, Status::Missing, found, lack);
     }
-    match bpf_syscall::load_program(PROG_TRACEPOINT, &RETURN_0) {
+    match bpf_syscall::try_program(PROG_TRACEPOINT, &RETURN_0) {
         Ok(_) => Check::ok(NAME, "perf_event and tracepoint load"),
         Err((error, _)) => {
             let mut lack = refusal::lack(&error, Action::LoadProgram, now);
@@ -135,7 +135,7 @@ fn batches(now: &Situation) -> Check {
 /// any case; the verifier's words say why.
 fn has_helper(helper: i32) -> bool {
     let [zero, exit] = RETURN_0;
-    match bpf_syscall::load_program(PROG_PERF_EVENT, &[Insn::call(helper), zero, exit]) {
+    match bpf_syscall::try_program(PROG_PERF_EVENT, &[Insn::call(helper), zero, exit]) {
         Ok(_) => true,
         Err((_, log)) => knows_helper(&log),
     }

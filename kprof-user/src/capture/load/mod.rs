@@ -1,0 +1,131 @@
+//! Loads the BPF object: fills in the configuration, sizes the maps, loads the one program that is needed.
+//!
+//! aya-obj reads the object and puts the maps' descriptors into its code. aya's own `EbpfLoader` is not used: it
+//! reads all of the kernel's type information at every start, which kprof has no use for, and can't change the size
+//! of a map's values.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use kprof_ebpf::{Config, CpuState, Key, MAX_FRAMES, SpillStack};
+
+use super::Request;
+use super::cpu_state::CpuStates;
+use super::sizing::Sizes;
+use super::sys::Table;
+use crate::kernel::bpf_syscall;
+use crate::kernel::cpus;
+use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
+
+mod filters;
+mod object;
+mod program;
+mod settings;
+
+use object::{Maps, Object};
+
+/// One of the two sets of maps.
+#[derive(Debug)]
+pub(super) struct EpochMaps {
+    pub(super) stacks: Table<u32, [u64; MAX_FRAMES]>,
+    pub(super) counts: Table<Key, u64>,
+    pub(super) spill: Table<u64, SpillStack>,
+}
+
+/// What userspace needs of a loaded object. The program keeps the maps that only it uses.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) program: OwnedFd,
+    pub(super) cpus: CpuStates,
+    pub(super) epochs: [EpochMaps; 2],
+}
+
+impl Loaded {
+    /// Loads the program for this request. Nothing runs yet.
+    pub(super) fn load(request: &Request, sizes: &Sizes) -> Result<Loaded> {
+        raise_memlock();
+        let mut config = settings::configure(request)?;
+        if config.has_btf == 1 {
+            // Linux 5.11 has `bpf_get_current_task_btf`; trying is the only way to know.
+            config.has_task_btf = 1;
+            if let Ok(loaded) = try_load(request, sizes, &config) {
+                return Ok(loaded);
+            }
+            config.has_task_btf = 0;
+        }
+        try_load(request, sizes, &config)
+    }
+
+    /// Time spent in the program (ns) and runs so far, while the kernel keeps such statistics.
+    pub(super) fn run_cost(&self) -> Option<(u64, u64)> {
+        bpf_syscall::run_cost(&self.program).ok()
+    }
+}
+
+fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded> {
+    let possible = possible_cpus()?;
+    let mut object = Object::parse()?;
+    object.set_global("CONFIG", config)?;
+    let maps = object.create_maps(|name| entries(name, request, sizes, possible))?;
+    let program = object.load_program(match request.event.type_ {
+        TYPE_TRACEPOINT => "kprof_hit",
+        _ => "kprof",
+    })?;
+    let cpu_state: Table<u32, CpuState> = maps.table("CPU_STATE")?;
+    let mut cpus = CpuStates::map(cpu_state.fd(), possible)?;
+    if let Some(comm) = &request.filters.comm {
+        cpus.set_first_bytes(&settings::first_bytes(&comm.table()));
+    }
+    filters::fill(&maps, request)?;
+    Ok(Loaded {
+        program,
+        cpus,
+        epochs: [epoch_maps(&maps, "A")?, epoch_maps(&maps, "B")?],
+    })
+}
+
+/// Entries of a map, where they are not those in the object.
+fn entries(name: &str, request: &Request, sizes: &Sizes, possible_cpus: u32) -> Option<u32> {
+    let filters = &request.filters;
+    Some(match name {
+        "STACKS_A" | "STACKS_B" => sizes.stacks,
+        "COUNTS_A" | "COUNTS_B" => sizes.counts,
+        "SPILL_A" | "SPILL_B" => sizes.spill,
+        "TARGETS" => (filters.pids.len() + filters.tids.len()).max(1) as u32,
+        "CPUS" => request
+            .cpus
+            .iter()
+            .flatten()
+            .max()
+            .map_or(1, |last| last + 1),
+        "CPU_STATE" => possible_cpus,
+        _ => return None,
+    })
+}
+
+/// One more than the highest number a CPU can ever have here.
+fn possible_cpus() -> Result<u32> {
+    const PATH: &str = "/sys/devices/system/cpu/possible";
+    let text = std::fs::read_to_string(PATH)
+        .with_context(|| format!("cannot read {PATH} for the CPUs that may come"))?;
+    let cpus = cpus::parse_list(text.trim())?;
+    Ok(cpus.last().map_or(1, |last| last + 1))
+}
+
+fn epoch_maps(maps: &Maps, letter: &str) -> Result<EpochMaps> {
+    Ok(EpochMaps {
+        stacks: maps.table(&format!("STACKS_{letter}"))?,
+        counts: maps.table(&format!("COUNTS_{letter}"))?,
+        spill: maps.table(&format!("SPILL_{letter}"))?,
+    })
+}
+
+/// Before Linux 5.11 maps count against this limit. Not being allowed to raise it is no error yet.
+fn raise_memlock() {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a live struct that the call only reads.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
