@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail, ensure};
+use memchr::memmem;
 
 /// Where the kernel shows its own BTF (`CONFIG_DEBUG_INFO_BTF`).
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -43,6 +44,8 @@ impl Source for File {
 
 /// Bytes read at once: small beside the kernel's BTF, large beside a system call.
 const CHUNK: usize = 64 * 1024;
+/// One less than the longest name wanted, its NUL included.
+const OVERLAP: usize = "task_struct".len();
 /// Most bytes of one section that are looked at. Real ones have up to some 10 MB.
 const MAX_SECTION: u64 = 256 << 20;
 /// Levels of anonymous structs and unions within `task_struct` that are followed.
@@ -179,25 +182,19 @@ impl Names {
             comm: Vec::new(),
         };
         let mut reader = Reader::new(source, header.strings);
-        // The string section is a run of strings, each ended by NUL.
-        let (mut at, mut tail): (u64, Vec<u8>) = (0, Vec::new());
+        // The string section is a run of strings, each ended by NUL. A piece is looked through together with
+        // the end of the one before, in case a name lies across.
+        let (mut at, mut piece): (u64, Vec<u8>) = (0, Vec::new());
         loop {
             let left = usize::try_from(header.strings.1 - at).unwrap_or(CHUNK);
             let Some(bytes) = reader.take(left.min(CHUNK))?.filter(|b| !b.is_empty()) else {
                 break;
             };
+            let kept = piece.len();
+            piece.extend_from_slice(bytes);
+            names.note(&piece, kept, at - kept as u64);
             at += bytes.len() as u64;
-            for part in bytes.split_inclusive(|&c| c == 0) {
-                tail.extend_from_slice(part);
-                let Some((0, string)) = tail.split_last() else {
-                    continue;
-                };
-                // Where this string ends in the section: `part` is a piece of `bytes`, whose end is `at`.
-                let end =
-                    at - (bytes.as_ptr_range().end as u64 - part.as_ptr_range().end as u64) - 1;
-                names.note(string, end);
-                tail.clear();
-            }
+            piece.drain(..piece.len().saturating_sub(OVERLAP));
         }
         if names.task_struct.is_empty() {
             bail!("the string task_struct is not there");
@@ -205,17 +202,16 @@ impl Names {
         Ok(names)
     }
 
-    /// Takes down the wanted names that `string`, ending at `end`, ends with.
-    fn note(&mut self, string: &[u8], end: u64) {
+    /// Takes down where the wanted names are in `piece`, which starts at `offset`; those that end within its
+    /// first `known` bytes are known already.
+    fn note(&mut self, piece: &[u8], known: usize, offset: u64) {
         for (name, starts) in [
-            (&b"task_struct"[..], &mut self.task_struct),
-            (b"flags", &mut self.flags),
-            (b"comm", &mut self.comm),
+            (&b"task_struct\0"[..], &mut self.task_struct),
+            (b"flags\0", &mut self.flags),
+            (b"comm\0", &mut self.comm),
         ] {
-            if string.ends_with(name)
-                && let Ok(start) = u32::try_from(end - name.len() as u64)
-            {
-                starts.push(start);
+            for at in memmem::find_iter(piece, name).filter(|at| at + name.len() > known) {
+                starts.extend(u32::try_from(offset + at as u64));
             }
         }
     }

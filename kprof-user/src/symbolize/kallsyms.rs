@@ -3,6 +3,8 @@
 
 use std::io::{self, Read};
 
+use memchr::memchr;
+
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
@@ -19,7 +21,7 @@ pub(super) struct Line<'a> {
 impl<'a> Line<'a> {
     /// Takes a line apart; `None` for anything that the kernel would not print.
     pub(super) fn parse(line: &'a [u8]) -> Option<Line<'a>> {
-        let digits = find(b' ', line.get(..17).unwrap_or(line))?;
+        let digits = memchr(b' ', line.get(..17).unwrap_or(line))?;
         if digits == 0 {
             return None;
         }
@@ -30,7 +32,7 @@ impl<'a> Line<'a> {
         let &[kind, b' ', ref rest @ ..] = &line[digits + 1..] else {
             return None;
         };
-        let tab = find(b'\t', rest);
+        let tab = memchr(b'\t', rest);
         let name = &rest[..tab.unwrap_or(rest.len())];
         let module = match tab {
             None => None,
@@ -40,7 +42,7 @@ impl<'a> Line<'a> {
             }
         };
         // The NUL ends a name in the table.
-        let garbage = name.is_empty() || !kind.is_ascii_alphabetic() || find(0, name).is_some();
+        let garbage = name.is_empty() || !kind.is_ascii_alphabetic() || memchr(0, name).is_some();
         (!garbage).then_some(Line {
             address,
             kind,
@@ -64,13 +66,6 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Where a byte is first. The C library's search is several times quicker than a loop.
-fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    // SAFETY: `memchr` reads at most `bytes.len()` bytes, all of them in `bytes`.
-    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
-    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
-}
-
 /// Longest line that is looked at; the kernel's names end at 512 bytes (`KSYM_NAME_LEN`).
 const BUFFER: usize = 16 * 1024;
 
@@ -92,7 +87,7 @@ pub(super) fn for_each_line(
         let mut start = 0;
         // Only the new bytes can hold a line's end.
         let mut from = filled;
-        while let Some(length) = find(b'\n', &buffer[from..end]) {
+        while let Some(length) = memchr(b'\n', &buffer[from..end]) {
             let newline = from + length;
             if !std::mem::take(&mut skipping)
                 && let Some(line) = Line::parse(&buffer[start..newline])

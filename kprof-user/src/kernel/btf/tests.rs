@@ -73,7 +73,13 @@ impl Writer {
 
 /// task_struct { state; flags:3 at bit 0x160 (bit-field encoding); struct { union { char comm[16] } } }
 fn nested() -> Vec<u8> {
+    nested_behind(0)
+}
+
+/// The same, with a string of this length before the names.
+fn nested_behind(filler: usize) -> Vec<u8> {
     let mut w = Writer::new();
+    w.string(&"x".repeat(filler));
     let (int, state, flags) = (w.string("int"), w.string("state"), w.string("mm_flags") + 3);
     let (comm, task, other) = (
         w.string("comm"),
@@ -103,6 +109,17 @@ fn members_of_anonymous_structs_are_found() {
             comm: 96
         }
     );
+}
+
+#[test]
+fn names_that_lie_across_two_pieces_are_found_once() {
+    for filler in CHUNK - 60..CHUNK + 5 {
+        let btf = nested_behind(filler);
+        assert_eq!(task_offsets_in(&btf).unwrap().comm, 96, "{filler}");
+        let names = Names::read(&btf, &Header::read(&btf).unwrap()).unwrap();
+        let counts = (names.task_struct.len(), names.flags.len(), names.comm.len());
+        assert_eq!(counts, (1, 1, 1), "{filler}");
+    }
 }
 
 #[test]
