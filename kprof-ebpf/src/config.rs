@@ -31,8 +31,8 @@ pub struct Config {
     pub hit_period: u32,
     /// Tracepoints only, 1: only CPUs that are in the `CPUS` map.
     pub match_cpus: u32,
-    /// Not used.
-    pub padding: u32,
+    /// Slots of each CPU's table of counts and epoch, a power of two.
+    pub slots: u32,
 }
 
 const _: () = assert!(size_of::<Config>() == 48);

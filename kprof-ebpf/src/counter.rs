@@ -1,16 +1,16 @@
 //! The named counters: every way out of the BPF program adds to exactly one of them.
 
-/// Why a sample ended as it did; an index into [`Counters::ended`].
+/// Why a sample ended as it did.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Counter {
-    /// Added to the counts map.
+    /// Counted.
     Counted = 0,
     /// Turned away by a filter.
     Filtered = 1,
-    /// Lost: the counts map had no room for a new key.
+    /// Lost: neither the CPU's table of counts nor the overflow map had room for a new key.
     CountsFull = 2,
-    /// Lost: the counts map's bucket was locked by an interrupted update on this CPU.
+    /// Lost: the overflow map's bucket was locked by an interrupted update on this CPU.
     CountsBusy = 3,
     /// Lost: the stack-trace map had no free element.
     StacksFull = 4,
@@ -50,16 +50,33 @@ impl Counter {
     }
 }
 
-/// One CPU's counters of one epoch. They only ever grow; userspace takes differences.
+impl Counter {
+    /// Where this counter is in [`RareCounters::lost`]; out of bounds for what is not lost.
+    pub const fn lost_index(self) -> usize {
+        (self as usize).wrapping_sub(Counter::CountsFull as usize)
+    }
+}
+
+/// One CPU's counters of one epoch that move at ordinary samples. They only ever grow; userspace takes differences.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Times the program ran.
     pub seen: u64,
-    /// Of the counted samples, those whose stack went to the spill map.
-    pub spilled: u64,
-    /// Samples by how they ended, indexed by [`Counter`].
-    pub ended: [u64; Counter::ALL.len()],
+    /// [`Counter::Counted`].
+    pub counted: u64,
+    /// [`Counter::Filtered`].
+    pub filtered: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 80);
+/// The same for what is rare.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RareCounters {
+    /// Of the counted samples, those whose stack went to the spill map.
+    pub spilled: u64,
+    /// The other counters; see [`Counter::lost_index`].
+    pub lost: [u64; Counter::ALL.len() - 2],
+}
+
+const _: () = assert!(size_of::<Counters>() == 24 && size_of::<RareCounters>() == 56);

@@ -1,4 +1,4 @@
-//! What one count in the counts map is filed under, and a stack in the spill map.
+//! What one count is filed under, and a stack in the spill map.
 
 use crate::MAX_FRAMES;
 
@@ -12,7 +12,7 @@ pub mod flags {
     pub const SPILLED: u32 = 1 << 2;
 }
 
-/// The key of the counts map: one distinct (thread, name, stack).
+/// What a count is filed under: one distinct (thread, name, stack).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Key {
@@ -31,6 +31,20 @@ pub struct Key {
 }
 
 const _: () = assert!(size_of::<Key>() == 40);
+
+/// One count of a CPU's table, in one cache line. A count of 0 says that the slot is free.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug)]
+pub struct CountSlot {
+    /// What is counted.
+    pub key: Key,
+    /// How often.
+    pub count: u64,
+    /// Not used.
+    pub unused: [u64; 2],
+}
+
+const _: () = assert!(size_of::<CountSlot>() == 64);
 
 /// A value of the spill map: a stack whose bucket in the stack-trace map was taken.
 #[repr(C)]

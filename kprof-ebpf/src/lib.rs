@@ -11,9 +11,9 @@ pub mod cpu;
 pub mod key;
 
 pub use config::{CommTable, Config};
-pub use counter::{Counter, Counters};
+pub use counter::{Counter, Counters, RareCounters};
 pub use cpu::CpuState;
-pub use key::{Key, SpillStack, flags};
+pub use key::{CountSlot, Key, SpillStack, flags};
 
 /// Frames kept of one stack, at most. The kernel's own default limit
 /// (`kernel.perf_event_max_stack`) is the same 127.

@@ -32,13 +32,13 @@ fn is_target(id: u32, kind: u32) -> bool {
 
 /// Threads by name; see [`CommTable`].
 #[inline(always)]
-pub(crate) fn by_comm(comm: [u64; 2], first_bytes: &[u64; 4]) -> bool {
+pub(crate) fn by_comm(comm: [u64; 2], first_bytes: u64) -> bool {
     let words = setting!(match_comm);
     if words == 0 {
         return false;
     }
     let first = comm[0] & 0xff;
-    if first_bytes[(first >> 6) as usize & 3] >> (first & 63) & 1 == 0 {
+    if first_bytes >> (first & 63) & 1 == 0 {
         return true;
     }
     let Some(table) = COMM_TABLE.get(0) else {

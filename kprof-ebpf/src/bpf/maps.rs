@@ -4,7 +4,7 @@ use aya_ebpf::Global;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, CgroupArray, HashMap, PerCpuArray, StackTrace};
 use kprof_ebpf::config::MAX_CGROUPS;
-use kprof_ebpf::{CommTable, Config, CpuState, Key, SpillStack};
+use kprof_ebpf::{CommTable, Config, CountSlot, CpuState, Key, SpillStack};
 
 /// See [`Config`]; userspace writes it before the program is loaded.
 #[unsafe(no_mangle)]
@@ -20,7 +20,7 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     arch: 0,
     hit_period: 0,
     match_cpus: 0,
-    padding: 0,
+    slots: 0,
 });
 
 /// `BPF_F_MMAPABLE` of include/uapi/linux/bpf.h (Linux 5.5).
@@ -30,6 +30,11 @@ const MMAPABLE: u32 = 1 << 10;
 /// turned away.
 #[map]
 pub(crate) static CPU_STATE: Array<CpuState> = Array::with_max_entries(1, MMAPABLE);
+
+/// Every CPU's table of counts, for each epoch: table `t` of epoch `e` starts at `(t * 2 + e) * slots`. Userspace
+/// maps it into its memory.
+#[map]
+pub(crate) static COUNTS: Array<CountSlot> = Array::with_max_entries(1, MMAPABLE);
 
 /// Room for a stack on its way to the spill map.
 #[map]
@@ -60,9 +65,9 @@ static STACKS_A: StackTrace = StackTrace::with_max_entries(1024, 0);
 #[map]
 static STACKS_B: StackTrace = StackTrace::with_max_entries(1024, 0);
 #[map]
-static COUNTS_A: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
+static OVERFLOW_A: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
 #[map]
-static COUNTS_B: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
+static OVERFLOW_B: HashMap<Key, u64> = HashMap::with_max_entries(1024, 0);
 #[map]
 static SPILL_A: HashMap<u64, SpillStack> = HashMap::with_max_entries(256, 0);
 #[map]
@@ -71,7 +76,9 @@ static SPILL_B: HashMap<u64, SpillStack> = HashMap::with_max_entries(256, 0);
 /// One of the two sets of maps.
 pub(crate) trait Epoch {
     const STACKS: &'static StackTrace;
-    const COUNTS: &'static HashMap<Key, u64>;
+    /// Counts that found no slot in their CPU's table.
+    const OVERFLOW: &'static HashMap<Key, u64>;
+
     const SPILL: &'static HashMap<u64, SpillStack>;
 }
 
@@ -82,12 +89,12 @@ pub(crate) enum EpochB {}
 
 impl Epoch for EpochA {
     const STACKS: &'static StackTrace = &STACKS_A;
-    const COUNTS: &'static HashMap<Key, u64> = &COUNTS_A;
+    const OVERFLOW: &'static HashMap<Key, u64> = &OVERFLOW_A;
     const SPILL: &'static HashMap<u64, SpillStack> = &SPILL_A;
 }
 
 impl Epoch for EpochB {
     const STACKS: &'static StackTrace = &STACKS_B;
-    const COUNTS: &'static HashMap<Key, u64> = &COUNTS_B;
+    const OVERFLOW: &'static HashMap<Key, u64> = &OVERFLOW_B;
     const SPILL: &'static HashMap<u64, SpillStack> = &SPILL_B;
 }

@@ -13,9 +13,9 @@ use aya_ebpf::cty::c_void;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use aya_ebpf::macros::{perf_event, tracepoint};
 use aya_ebpf::programs::{PerfEventContext, TracePointContext};
-use kprof_ebpf::{Counter, Counters, Key, flags};
+use kprof_ebpf::{Counter, Key, RareCounters, flags};
 
-use maps::{CPU_STATE, Epoch, EpochA, EpochB};
+use maps::{CPU_STATE, EpochA, EpochB};
 use stack::Stack;
 
 /// Takes one sample of a perf event. The macro answers 0 for it, which keeps perf from storing a
@@ -46,29 +46,34 @@ fn run(ctx: *mut c_void, has_regs: bool) {
     let epoch = unsafe { (&raw const (*state).epoch).read_volatile() } & 1;
     // SAFETY: this CPU's own element; programs do not nest on a CPU (kernel/events/core.c and
     // kernel/trace/bpf_trace.c hold bpf_prog_active), and userspace only reads the counters.
-    let counters = unsafe { &mut (&mut (*state).counters)[epoch as usize] };
-    // SAFETY: nobody writes these while programs run.
-    let first_bytes = unsafe { &(*state).first_bytes };
+    let (counters, rare) = unsafe {
+        (
+            &mut (&mut (*state).counters)[epoch as usize],
+            &mut (&mut (*state).rare)[epoch as usize],
+        )
+    };
+    // SAFETY: nobody writes these two while programs run.
+    let (first_bytes, table) = unsafe { ((*state).first_bytes, (*state).table) };
     counters.seen += 1;
 
     let task = task::Task::current();
     if filter::by_kind(task) || filter::by_target() {
-        counters.ended[Counter::Filtered as usize] += 1;
+        counters.filtered += 1;
         return;
     }
     let comm = task.comm();
     if filter::by_comm(comm, first_bytes) {
-        counters.ended[Counter::Filtered as usize] += 1;
+        counters.filtered += 1;
         return;
     }
     match filter::by_cgroup() {
         Ok(false) => {}
         Ok(true) => {
-            counters.ended[Counter::Filtered as usize] += 1;
+            counters.filtered += 1;
             return;
         }
         Err(()) => {
-            counters.ended[Counter::Other as usize] += 1;
+            lose(rare, Counter::Other);
             return;
         }
     }
@@ -89,33 +94,45 @@ fn run(ctx: *mut c_void, has_regs: bool) {
         idle_cpu,
     };
     // The maps differ, so the verifier sees each epoch's path once.
-    if epoch == 0 {
-        take::<EpochA>(ctx, has_regs, &mut key, counters);
+    let stack = if epoch == 0 {
+        stack::take::<EpochA>(ctx, has_regs)
     } else {
-        take::<EpochB>(ctx, has_regs, &mut key, counters);
-    }
-}
-
-/// Takes the stack and counts it in one epoch's maps.
-#[inline(always)]
-fn take<E: Epoch>(ctx: *mut c_void, has_regs: bool, key: &mut Key, counters: &mut Counters) {
-    let mut spilled = 0;
-    match stack::take::<E>(ctx, has_regs) {
+        stack::take::<EpochB>(ctx, has_regs)
+    };
+    let mut spilled = false;
+    match stack {
         Stack::Id(id) => key.stack = id,
         Stack::User => key.flags |= flags::USER,
         Stack::Spilled(hash) => {
             key.stack = hash;
             key.flags |= flags::SPILLED;
-            spilled = 1;
+            spilled = true;
         }
         Stack::Lost(why) => {
-            counters.ended[why as usize & 7] += 1;
+            lose(rare, why);
             return;
         }
     }
-    let ended = count::add::<E>(key);
+    let ended = if count::in_table(table, epoch, &key) {
+        Counter::Counted
+    } else if epoch == 0 {
+        count::in_overflow::<EpochA>(&key)
+    } else {
+        count::in_overflow::<EpochB>(&key)
+    };
     if ended as u32 == Counter::Counted as u32 {
-        counters.spilled += spilled;
+        counters.counted += 1;
+        if spilled {
+            rare.spilled += 1;
+        }
+    } else {
+        lose(rare, ended);
     }
-    counters.ended[ended as usize & 7] += 1;
+}
+
+#[inline(always)]
+fn lose(rare: &mut RareCounters, why: Counter) {
+    if let Some(lost) = rare.lost.get_mut(why.lost_index()) {
+        *lost += 1;
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use kprof_ebpf::{Counter, Counters, Key, flags};
+use kprof_ebpf::{Key, flags};
 
-use super::account;
+use super::account::{self, Totals};
 use super::load::Loaded;
 use super::sizing::Sizes;
 use super::stacks::{Interner, Known};
@@ -15,7 +15,7 @@ use crate::profile::Accounting;
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
     known: Known,
-    counters: Counters,
+    counted_so_far: Totals,
 }
 
 /// Counts by key; `Key::stack` is an index of the interner here.
@@ -26,26 +26,31 @@ impl Epoch {
     pub(super) fn read(
         &mut self,
         index: u32,
-        loaded: &Loaded,
+        loaded: &mut Loaded,
         sizes: &Sizes,
         interner: &mut Interner,
         counts: &mut Counts,
     ) -> Result<Accounting> {
-        let now = account::sum(loaded.cpus.counters(index));
-        let added = account::difference(&now, &self.counters);
-        self.counters = now;
+        let now = Totals::of(loaded.cpus.counters(index));
+        let added = now.since(&self.counted_so_far);
+        self.counted_so_far = now;
 
+        let mut entries = Vec::new();
+        loaded
+            .counts
+            .take_all(index, |key, count| entries.push((*key, count)));
+        let in_tables: u64 = entries.iter().map(|(_, count)| count).sum();
         let maps = &loaded.epochs[index as usize & 1];
-        let counted = added.ended[Counter::Counted as usize];
-        let room = usize::try_from(counted)
-            .unwrap_or(usize::MAX)
-            .clamp(64, 1024);
-        let mut entries = Vec::with_capacity(room);
-        maps.counts
-            .take_all(room, (Key::default(), 0), |key, count| {
-                entries.push((*key, *count))
-            })
-            .context("cannot drain the counts map")?;
+        let counted = added.all.counted;
+        // As a rule the tables had room for all.
+        if in_tables < counted {
+            let room = usize::try_from(counted - in_tables).unwrap_or(usize::MAX);
+            maps.overflow
+                .take_all(room.clamp(64, 1024), (Key::default(), 0), |key, count| {
+                    entries.push((*key, *count))
+                })
+                .context("cannot drain the overflow map")?;
+        }
 
         let (mut drained, mut gone) = (0, 0);
         for (key, count) in entries {

@@ -6,6 +6,7 @@
 
 mod account;
 mod cost;
+mod count_tables;
 mod cpu_state;
 mod epoch;
 mod events;
@@ -13,6 +14,7 @@ mod grace;
 mod load;
 mod request;
 mod running;
+mod shared;
 mod sizing;
 mod stacks;
 mod sys;

@@ -47,7 +47,7 @@ impl Capture {
             Sampling::Frequency(hz) => Some(hz * cpus as u64),
             Sampling::Period(_) => None,
         };
-        let sizes = Sizes::choose(rate, request.window, request.max_stacks);
+        let sizes = Sizes::choose(rate, cpus, request.window, request.max_stacks);
         let loaded = Loaded::load(request, &sizes)?;
         let grace = Grace::probe()?;
         let cost = Cost::start();
@@ -97,7 +97,7 @@ impl Capture {
     fn read(&mut self, epoch: u32) -> Result<()> {
         let mut accounting = self.epochs[epoch as usize & 1].read(
             epoch,
-            &self.loaded,
+            &mut self.loaded,
             &self.sizes,
             &mut self.interner,
             &mut self.counts,

@@ -15,8 +15,10 @@ const LATE: Duration = Duration::from_millis(250);
 pub(super) struct Sizes {
     /// Buckets of the stack-trace map, a power of two.
     pub(super) stacks: u32,
-    /// Entries of the counts map.
-    pub(super) counts: u32,
+    /// Slots of each CPU's table of counts, a power of two.
+    pub(super) slots: u32,
+    /// Entries of the overflow map, which takes the counts that find no slot in their table.
+    pub(super) overflow: u32,
     /// Entries of the spill map.
     pub(super) spill: u32,
     /// Drain at least this often, so that a window fits even if all its stacks differ.
@@ -24,9 +26,14 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// Sizes for `rate` samples a second (all CPUs together; `None` where it can't be told) in windows
-    /// of this length. `max_stacks` replaces the choice of buckets.
-    pub(super) fn choose(rate: Option<u64>, window: Duration, max_stacks: Option<u32>) -> Sizes {
+    /// Sizes for `rate` samples a second (all `cpus` together; `None` where it can't be told) in windows
+    /// of this length. `max_stacks` replaces the choice of buckets and slots.
+    pub(super) fn choose(
+        rate: Option<u64>,
+        cpus: usize,
+        window: Duration,
+        max_stacks: Option<u32>,
+    ) -> Sizes {
         let samples_in = |time: Duration| {
             let samples = rate.map_or(u64::MAX, |rate| {
                 let samples = u128::from(rate) * time.as_millis() / 1000;
@@ -38,8 +45,12 @@ impl Sizes {
         let samples = samples_in(window + LATE);
         let wanted = max_stacks.unwrap_or(samples * 2);
         let stacks = wanted.clamp(1, 1 << 20).next_power_of_two();
-        // At worst every sample is a new key. Spilled stacks are fewer, and large.
-        let counts = (samples * 2).next_power_of_two();
+        // At worst every sample is a new key, and each CPU's table is half full then. Should one CPU have all of
+        // them, the overflow map has room. Spilled stacks are fewer, and large.
+        let slots = (samples * 2 / cpus.max(1) as u32)
+            .next_power_of_two()
+            .max(64);
+        let overflow = samples.next_power_of_two();
         let spill = (samples / 2).next_power_of_two();
         let period = match rate {
             // All of it fits, lateness included.
@@ -53,7 +64,8 @@ impl Sizes {
         let shortest = Duration::from_millis(20).min(window);
         Sizes {
             stacks,
-            counts,
+            slots,
+            overflow,
             spill,
             period: period.clamp(shortest, window),
         }
@@ -66,17 +78,17 @@ mod tests {
 
     #[test]
     fn a_quiet_capture_has_small_maps_and_one_drain_a_window() {
-        let sizes = Sizes::choose(Some(2 * 99), Duration::from_secs(10), None);
+        let sizes = Sizes::choose(Some(2 * 99), 2, Duration::from_secs(10), None);
         assert_eq!(
-            (sizes.stacks, sizes.counts, sizes.spill),
-            (4096, 4096, 1024)
+            (sizes.stacks, sizes.slots, sizes.overflow, sizes.spill),
+            (4096, 2048, 2048, 1024)
         );
         assert_eq!(sizes.period, Duration::from_secs(10));
     }
 
     #[test]
     fn a_fast_capture_is_capped_and_drained_in_between() {
-        let sizes = Sizes::choose(Some(8 * 4999), Duration::from_secs(10), None);
+        let sizes = Sizes::choose(Some(8 * 4999), 8, Duration::from_secs(10), None);
         assert_eq!(sizes.stacks, 16_384);
         assert!(
             sizes.period < Duration::from_millis(110),
@@ -86,20 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_a_period_fit_the_counts_map() {
+    fn samples_of_a_period_fit_wherever_they_fall() {
         for rate in [1, 99, 999, 100_000, 400_000] {
             for millis in [50, 1000, 60_000] {
-                let sizes = Sizes::choose(Some(rate), Duration::from_millis(millis), None);
+                let sizes = Sizes::choose(Some(rate), 4, Duration::from_millis(millis), None);
                 let due = u128::from(rate) * sizes.period.as_millis() / 1000;
-                assert!(due <= u128::from(sizes.counts), "{rate} {sizes:?}");
+                assert!(due <= u128::from(sizes.overflow), "{rate} {sizes:?}");
+                assert!(due <= u128::from(sizes.slots * 4), "{rate} {sizes:?}");
             }
         }
     }
 
     #[test]
     fn the_number_of_stacks_can_be_asked_for() {
-        let sizes = Sizes::choose(Some(9998), Duration::from_millis(50), Some(60));
-        assert_eq!(sizes.stacks, 64);
-        assert!(sizes.counts >= 4096 && sizes.spill >= 1024);
+        let sizes = Sizes::choose(Some(9998), 2, Duration::from_millis(50), Some(60));
+        assert_eq!((sizes.stacks, sizes.slots), (64, 64));
+        assert!(sizes.overflow >= 2048 && sizes.spill >= 1024);
     }
 }

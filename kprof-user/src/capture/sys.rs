@@ -4,7 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use kprof_ebpf::{CommTable, Config, CpuState, Key, MAX_FRAMES, SpillStack};
+use kprof_ebpf::{CommTable, Config, CountSlot, CpuState, Key, MAX_FRAMES, SpillStack};
 
 use crate::kernel::bpf_syscall::{bpf, descriptor};
 
@@ -39,6 +39,8 @@ unsafe impl Plain for Key {}
 unsafe impl Plain for SpillStack {}
 // SAFETY: as above.
 unsafe impl Plain for CpuState {}
+// SAFETY: as above.
+unsafe impl Plain for CountSlot {}
 // SAFETY: as above.
 unsafe impl Plain for CommTable {}
 // SAFETY: as above.

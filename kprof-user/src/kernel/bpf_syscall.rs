@@ -8,75 +8,78 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
+const PROG_GET_NEXT_ID: libc::c_int = 11;
+const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BTF_LOAD: libc::c_int = 18;
 const MAP_FREEZE: libc::c_int = 22;
 const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
+const LINK_GET_NEXT_ID: libc::c_int = 31;
 const ENABLE_STATS: libc::c_int = 32;
 
 /// Program types.
-pub(crate) const PROG_TRACEPOINT: u32 = 5;
+pub const PROG_TRACEPOINT: u32 = 5;
 /// See [`PROG_TRACEPOINT`].
-pub(crate) const PROG_PERF_EVENT: u32 = 7;
+pub const PROG_PERF_EVENT: u32 = 7;
 
 /// What a map to try looks like.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MapAttr {
+pub struct MapAttr {
     /// `BPF_MAP_TYPE_*`.
-    pub(super) map_type: u32,
+    pub map_type: u32,
     /// Bytes of a key.
-    pub(super) key_size: u32,
+    pub key_size: u32,
     /// Bytes of a value.
-    pub(super) value_size: u32,
+    pub value_size: u32,
     /// Most entries.
-    pub(super) max_entries: u32,
+    pub max_entries: u32,
 }
 
 /// What BPF_PROG_LOAD takes. The pointers are to buffers as long as the counts beside them say.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ProgAttr {
+pub struct ProgAttr {
     /// `BPF_PROG_TYPE_*`.
-    pub(crate) prog_type: u32,
+    pub prog_type: u32,
     /// Instructions.
-    pub(crate) insn_cnt: u32,
+    pub insn_cnt: u32,
     /// `struct bpf_insn[]`.
-    pub(crate) insns: u64,
+    pub insns: u64,
     /// NUL-terminated.
-    pub(crate) license: u64,
+    pub license: u64,
     /// 1: the verifier writes its log.
-    pub(crate) log_level: u32,
+    pub log_level: u32,
     /// Bytes of `log_buf`.
-    pub(crate) log_size: u32,
+    pub log_size: u32,
     /// `char[]`.
-    pub(crate) log_buf: u64,
+    pub log_buf: u64,
     /// Not looked at by any kernel that kprof is for.
-    pub(crate) kern_version: u32,
+    pub kern_version: u32,
     /// `BPF_F_*`.
-    pub(crate) prog_flags: u32,
+    pub prog_flags: u32,
     /// Padded with NUL.
-    pub(crate) prog_name: [u8; 16],
+    pub prog_name: [u8; 16],
     /// For network cards.
-    pub(crate) prog_ifindex: u32,
+    pub prog_ifindex: u32,
     /// For other types.
-    pub(crate) expected_attach_type: u32,
+    pub expected_attach_type: u32,
     /// Types loaded by [`load_btf`]; 0: none, and then all that follows is 0, too.
-    pub(crate) prog_btf_fd: u32,
+    pub prog_btf_fd: u32,
     /// Bytes of one element of `func_info`.
-    pub(crate) func_info_rec_size: u32,
+    pub func_info_rec_size: u32,
     /// `struct bpf_func_info[]`.
-    pub(crate) func_info: u64,
+    pub func_info: u64,
     /// Elements of `func_info`.
-    pub(crate) func_info_cnt: u32,
+    pub func_info_cnt: u32,
     /// Bytes of one element of `line_info`.
-    pub(crate) line_info_rec_size: u32,
+    pub line_info_rec_size: u32,
     /// `struct bpf_line_info[]`.
-    pub(crate) line_info: u64,
+    pub line_info: u64,
     /// Elements of `line_info`.
-    pub(crate) line_info_cnt: u32,
+    pub line_info_cnt: u32,
     /// For other types.
-    pub(crate) attach_btf_id: u32,
+    pub attach_btf_id: u32,
 }
 
 const _: () = assert!(size_of::<ProgAttr>() == 112);
@@ -99,6 +102,15 @@ struct UpdateAttr {
     key: u64,
     value: u64,
     flags: u64,
+}
+
+/// `union bpf_attr` as the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands use it.
+#[repr(C)]
+#[derive(Default)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
 }
 
 /// `union bpf_attr` as BPF_OBJ_GET_INFO_BY_FD uses it.
@@ -124,18 +136,23 @@ struct BatchAttr {
 /// One BPF instruction (`struct bpf_insn`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Insn {
-    code: u8,
-    registers: u8,
-    offset: i16,
-    immediate: i32,
+pub struct Insn {
+    /// Operation.
+    pub code: u8,
+    /// Destination in the low four bits, source in the high ones.
+    pub registers: u8,
+    /// Jump or memory offset.
+    pub offset: i16,
+    /// Constant.
+    pub immediate: i32,
 }
 
 /// `r0 = 0; exit`
-pub(super) const RETURN_0: [Insn; 2] = [Insn::new(0xb7, 0), Insn::new(0x95, 0)];
+pub const RETURN_0: [Insn; 2] = [Insn::new(0xb7, 0), Insn::new(0x95, 0)];
 
 impl Insn {
-    const fn new(code: u8, immediate: i32) -> Insn {
+    /// `code` on register 0 with a constant.
+    pub const fn new(code: u8, immediate: i32) -> Insn {
         Insn {
             code,
             registers: 0,
@@ -145,18 +162,18 @@ impl Insn {
     }
 
     /// A call of a helper by its number.
-    pub(super) const fn call(helper: i32) -> Insn {
+    pub const fn call(helper: i32) -> Insn {
         Insn::new(0x85, helper)
     }
 }
 
 /// Makes a map.
-pub(super) fn create_map(attr: &MapAttr) -> io::Result<OwnedFd> {
+pub fn create_map(attr: &MapAttr) -> io::Result<OwnedFd> {
     descriptor(bpf(MAP_CREATE, &mut { *attr })?)
 }
 
 /// Loads a program made of a few instructions; on refusal, with the verifier's words.
-pub(super) fn try_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io::Error, String)> {
+pub fn try_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io::Error, String)> {
     load_program(&ProgAttr {
         prog_type,
         insn_cnt: insns.len() as u32,
@@ -168,7 +185,7 @@ pub(super) fn try_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io
 
 /// Loads a program; on refusal, with the verifier's words. Its log is asked for in a second try only, since
 /// writing it takes longer than the rest.
-pub(crate) fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, String)> {
+pub fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, String)> {
     const LOG: usize = 64 * 1024;
     if let Ok(fd) = bpf(PROG_LOAD, &mut { *attr }).and_then(descriptor) {
         return Ok(fd);
@@ -189,7 +206,7 @@ pub(crate) fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, Strin
 }
 
 /// Loads type information for maps and programs.
-pub(crate) fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
+pub fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
     let mut attr = BtfAttr {
         btf: btf.as_ptr() as u64,
         btf_size: btf.len() as u32,
@@ -200,7 +217,7 @@ pub(crate) fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
 
 /// Writes the only element of an array map, and lets nobody change it any more. `value` is as long as the
 /// map's values.
-pub(crate) fn freeze_with(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
+pub fn freeze_with(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
     let key = 0u32;
     let map_fd = map.as_raw_fd() as u32;
     let mut attr = UpdateAttr {
@@ -214,8 +231,48 @@ pub(crate) fn freeze_with(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
     bpf(MAP_FREEZE, &mut { map_fd }).map(drop)
 }
 
+/// Ids of all loaded programs, rising; ids are not used again before 2^31 others were. `None` where the kernel
+/// won't list them, without CAP_SYS_ADMIN (kernel/bpf/syscall.c, `bpf_obj_get_next_id`).
+pub fn program_ids() -> Option<Vec<u32>> {
+    ids(PROG_GET_NEXT_ID)
+}
+
+/// Ids of all links (Linux 5.8). Attaching a program makes a trampoline, which is a symbol of its own.
+pub fn link_ids() -> Option<Vec<u32>> {
+    ids(LINK_GET_NEXT_ID)
+}
+
+fn ids(command: libc::c_int) -> Option<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut attr = IdAttr::default();
+    let error = loop {
+        if let Err(error) = bpf(command, &mut attr) {
+            break error;
+        }
+        // The kernel gives ids in rising order; anything else would not end.
+        if attr.next_id <= attr.id {
+            return Some(ids);
+        }
+        ids.push(attr.next_id);
+        attr = IdAttr {
+            id: attr.next_id,
+            ..IdAttr::default()
+        };
+    };
+    (!ids.is_empty() || error.raw_os_error() == Some(libc::ENOENT)).then_some(ids)
+}
+
+/// A loaded program by its id.
+pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut attr = IdAttr {
+        id,
+        ..IdAttr::default()
+    };
+    bpf(PROG_GET_FD_BY_ID, &mut attr).and_then(descriptor)
+}
+
 /// Time spent in a program (ns) and runs so far, while the kernel keeps such statistics (Linux 5.1).
-pub(crate) fn run_cost(program: &OwnedFd) -> io::Result<(u64, u64)> {
+pub fn run_cost(program: &OwnedFd) -> io::Result<(u64, u64)> {
     // `struct bpf_prog_info`: run_time_ns and run_cnt are at bytes 192 and 200.
     let mut info = [0u64; 26];
     object_info(program, &mut info)?;
@@ -224,7 +281,7 @@ pub(crate) fn run_cost(program: &OwnedFd) -> io::Result<(u64, u64)> {
 
 /// Has the kernel fill in the beginning of an object's `struct bpf_*_info`. Pointers in `info` are to live
 /// buffers, as large as the counts beside them say.
-pub(crate) fn object_info<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
+pub fn object_info<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
     let mut attr = InfoAttr {
         fd: object.as_raw_fd() as u32,
         info_len: size_of::<T>() as u32,
@@ -234,7 +291,7 @@ pub(crate) fn object_info<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
 }
 
 /// Takes all entries, at most one, out of a hash map with 4-byte keys and values; how many there were.
-pub(super) fn take_batch(map: &OwnedFd) -> io::Result<u32> {
+pub fn take_batch(map: &OwnedFd) -> io::Result<u32> {
     let (mut next, mut key, mut value) = (0u64, 0u32, 0u32);
     let mut attr = BatchAttr {
         in_batch: 0,
@@ -254,13 +311,13 @@ pub(super) fn take_batch(map: &OwnedFd) -> io::Result<u32> {
 }
 
 /// Has the kernel measure the run time of BPF programs while the descriptor is open.
-pub(crate) fn enable_run_time_stats() -> io::Result<OwnedFd> {
+pub fn enable_run_time_stats() -> io::Result<OwnedFd> {
     const RUN_TIME: u32 = 0;
     descriptor(bpf(ENABLE_STATS, &mut { RUN_TIME })?)
 }
 
 /// Runs a program whenever the perf event takes a sample.
-pub(super) fn attach(event: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
+pub fn attach(event: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
     const SET_BPF: libc::c_ulong = 0x4004_2408;
     // SAFETY: both descriptors are open, and this request takes an integer.
     let result = unsafe { libc::ioctl(event.as_raw_fd(), SET_BPF as _, program.as_raw_fd()) };
@@ -272,7 +329,7 @@ pub(super) fn attach(event: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
 
 /// The one way into `bpf(2)`. `attr` is the command's part of `union bpf_attr`, as the kernel lays it
 /// out; pointers in it are to live buffers, as large as the command expects.
-pub(crate) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
+pub fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: `attr` is a live struct laid out as this command's part of `union bpf_attr`, and its true size goes
     // with it. Callers keep the buffers behind its pointers alive and as large as they say.
     let answer = unsafe {
@@ -290,7 +347,7 @@ pub(crate) fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_l
 }
 
 /// The descriptor that a command answered with.
-pub(crate) fn descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
+pub fn descriptor(answer: libc::c_long) -> io::Result<OwnedFd> {
     let fd = i32::try_from(answer).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

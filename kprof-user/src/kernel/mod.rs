@@ -4,7 +4,7 @@
 //! Nothing here samples and nothing here prints. [`refusal`] holds the wording of every lack, so that
 //! `kprof doctor` and an error at run time say the same.
 
-pub(crate) mod bpf_syscall;
+pub mod bpf_syscall;
 pub mod btf;
 pub mod caps;
 pub mod cgroup;

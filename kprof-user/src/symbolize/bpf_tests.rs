@@ -1,41 +1,25 @@
 //! A real BPF program that comes, is replaced and goes.
 
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::kernel::bpf_syscall::{self, Insn, ProgAttr};
 use crate::profile::UnknownReason;
-
-/// `union bpf_attr` as BPF_PROG_LOAD uses it, up to the program's name.
-#[repr(C)]
-#[derive(Default)]
-struct LoadAttr {
-    kind: u32,
-    instructions_count: u32,
-    instructions: u64,
-    license: u64,
-    log: [u64; 2],
-    kernel_version: u32,
-    flags: u32,
-    name: [u8; 16],
-}
 
 /// Loads a socket filter that returns `value`, so that each value has a tag of its own.
 fn load(value: i32) -> Option<OwnedFd> {
-    // r0 = value; exit
-    let instructions = [0xb7 | (value as u32 as u64) << 32, 0x95];
-    let mut attr = LoadAttr {
-        kind: 1,
-        instructions_count: instructions.len() as u32,
-        instructions: instructions.as_ptr() as u64,
+    const SOCKET_FILTER: u32 = 1;
+    let instructions = [Insn::new(0xb7, value), Insn::new(0x95, 0)];
+    let attr = ProgAttr {
+        prog_type: SOCKET_FILTER,
+        insn_cnt: instructions.len() as u32,
+        insns: instructions.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
-        name: *b"kprof_symtest\0\0\0",
-        ..LoadAttr::default()
+        prog_name: *b"kprof_symtest\0\0\0",
+        ..ProgAttr::default()
     };
-    // SAFETY: the attributes, the instructions and the license outlive the call.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, 5, &raw mut attr, size_of::<LoadAttr>()) };
-    // SAFETY: the kernel has just made this descriptor for us.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    bpf_syscall::load_program(&attr).ok()
 }
 
 /// Where the kernel lists our programs.
@@ -63,7 +47,7 @@ fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
         eprintln!("skipped: the kernel lists no BPF programs (needs net.core.bpf_jit_kallsyms=1)");
         return;
     };
-    if *address == 0 || bpf::programs().is_none() {
+    if *address == 0 || bpf_syscall::program_ids().is_none() {
         eprintln!("skipped: addresses are hidden or programs can't be listed");
         return;
     }
@@ -77,7 +61,7 @@ fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
         symbolizer.resolve(*address),
         std::slice::from_ref(&expected)
     );
-    let end = bpf::functions(&bpf::programs().unwrap())[address];
+    let end = bpf::functions(&bpf_syscall::program_ids().unwrap())[address];
     assert_eq!(symbolizer.resolve(end - 1), std::slice::from_ref(&expected));
     assert_ne!(symbolizer.resolve(end), std::slice::from_ref(&expected));
 

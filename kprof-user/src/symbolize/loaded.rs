@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::bpf;
 use super::table::Symbol;
+use crate::kernel::bpf_syscall;
 
 /// A cheap picture of all loaded code: two that are equal mean that the symbols are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ impl Loaded {
         }
         Loaded {
             modules: hasher.finish(),
-            programs: bpf::programs(),
-            links: bpf::links(),
+            programs: bpf_syscall::program_ids(),
+            links: bpf_syscall::link_ids(),
         }
     }
 

@@ -7,9 +7,10 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
-use kprof_ebpf::{Config, CpuState, Key, MAX_FRAMES, SpillStack};
+use kprof_ebpf::{Config, CountSlot, CpuState, Key, MAX_FRAMES, SpillStack};
 
 use super::Request;
+use super::count_tables::CountTables;
 use super::cpu_state::CpuStates;
 use super::sizing::Sizes;
 use super::sys::Table;
@@ -28,7 +29,7 @@ use object::{Maps, Object};
 #[derive(Debug)]
 pub(super) struct EpochMaps {
     pub(super) stacks: Table<u32, [u64; MAX_FRAMES]>,
-    pub(super) counts: Table<Key, u64>,
+    pub(super) overflow: Table<Key, u64>,
     pub(super) spill: Table<u64, SpillStack>,
 }
 
@@ -37,6 +38,7 @@ pub(super) struct EpochMaps {
 pub(super) struct Loaded {
     pub(super) program: OwnedFd,
     pub(super) cpus: CpuStates,
+    pub(super) counts: CountTables,
     pub(super) epochs: [EpochMaps; 2],
 }
 
@@ -44,7 +46,7 @@ impl Loaded {
     /// Loads the program for this request. Nothing runs yet.
     pub(super) fn load(request: &Request, sizes: &Sizes) -> Result<Loaded> {
         raise_memlock();
-        let mut config = settings::configure(request)?;
+        let mut config = settings::configure(request, sizes)?;
         if config.has_btf == 1 {
             // Linux 5.11 has `bpf_get_current_task_btf`; trying is the only way to know.
             config.has_task_btf = 1;
@@ -64,32 +66,43 @@ impl Loaded {
 
 fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded> {
     let possible = possible_cpus()?;
+    let online = cpus::online()?;
+    let tables = online.len() as u32;
     let mut object = Object::parse()?;
     object.set_global("CONFIG", config)?;
-    let maps = object.create_maps(|name| entries(name, request, sizes, possible))?;
+    let maps = object.create_maps(|name| {
+        Some(match name {
+            "CPU_STATE" => possible,
+            "COUNTS" => CountTables::entries(tables, sizes.slots),
+            _ => return entries(name, request, sizes),
+        })
+    })?;
     let program = object.load_program(match request.event.type_ {
         TYPE_TRACEPOINT => "kprof_hit",
         _ => "kprof",
     })?;
     let cpu_state: Table<u32, CpuState> = maps.table("CPU_STATE")?;
     let mut cpus = CpuStates::map(cpu_state.fd(), possible)?;
+    cpus.set_tables(&online);
     if let Some(comm) = &request.filters.comm {
-        cpus.set_first_bytes(&settings::first_bytes(&comm.table()));
+        cpus.set_first_bytes(settings::first_bytes(&comm.table()));
     }
+    let counts: Table<u32, CountSlot> = maps.table("COUNTS")?;
     filters::fill(&maps, request)?;
     Ok(Loaded {
         program,
         cpus,
+        counts: CountTables::map(counts.fd(), tables, sizes.slots)?,
         epochs: [epoch_maps(&maps, "A")?, epoch_maps(&maps, "B")?],
     })
 }
 
 /// Entries of a map, where they are not those in the object.
-fn entries(name: &str, request: &Request, sizes: &Sizes, possible_cpus: u32) -> Option<u32> {
+fn entries(name: &str, request: &Request, sizes: &Sizes) -> Option<u32> {
     let filters = &request.filters;
     Some(match name {
         "STACKS_A" | "STACKS_B" => sizes.stacks,
-        "COUNTS_A" | "COUNTS_B" => sizes.counts,
+        "OVERFLOW_A" | "OVERFLOW_B" => sizes.overflow,
         "SPILL_A" | "SPILL_B" => sizes.spill,
         "TARGETS" => (filters.pids.len() + filters.tids.len()).max(1) as u32,
         "CPUS" => request
@@ -98,7 +111,6 @@ fn entries(name: &str, request: &Request, sizes: &Sizes, possible_cpus: u32) -> 
             .flatten()
             .max()
             .map_or(1, |last| last + 1),
-        "CPU_STATE" => possible_cpus,
         _ => return None,
     })
 }
@@ -115,7 +127,7 @@ fn possible_cpus() -> Result<u32> {
 fn epoch_maps(maps: &Maps, letter: &str) -> Result<EpochMaps> {
     Ok(EpochMaps {
         stacks: maps.table(&format!("STACKS_{letter}"))?,
-        counts: maps.table(&format!("COUNTS_{letter}"))?,
+        overflow: maps.table(&format!("OVERFLOW_{letter}"))?,
         spill: maps.table(&format!("SPILL_{letter}"))?,
     })
 }

@@ -5,12 +5,13 @@ use kprof_ebpf::config::{COMM_WORDS, MAX_CGROUPS, arch};
 use kprof_ebpf::{CommTable, Config};
 
 use crate::capture::Request;
+use crate::capture::sizing::Sizes;
 use crate::kernel::btf;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::sampling::Sampling;
 
 /// The read-only configuration of the program.
-pub(super) fn configure(request: &Request) -> Result<Config> {
+pub(super) fn configure(request: &Request, sizes: &Sizes) -> Result<Config> {
     let filters = &request.filters;
     let mut config = Config {
         kthreads_only: filters.kthreads.into(),
@@ -20,6 +21,7 @@ pub(super) fn configure(request: &Request) -> Result<Config> {
             .as_ref()
             .map_or(0, |comm| words_in_use(&comm.table())),
         cgroups: filters.cgroups.len() as u32,
+        slots: sizes.slots,
         arch: if cfg!(target_arch = "x86_64") {
             arch::X86_64
         } else if cfg!(target_arch = "aarch64") {
@@ -67,16 +69,13 @@ fn words_in_use(table: &CommTable) -> u32 {
         .map_or(1, |last| last as u32 + 1)
 }
 
-/// The bytes after which the automaton is still in some state, one bit each. NUL stands for the
-/// empty name, which only the automaton can judge.
-pub(super) fn first_bytes(table: &CommTable) -> [u64; 4] {
-    let mut allowed = [1, 0, 0, 0];
-    for byte in 1..256 {
-        let goes_on =
-            (0..COMM_WORDS).any(|w| table.start[w] & (table.byte[byte][w] | table.star[w]) != 0);
-        if goes_on {
-            allowed[byte / 64] |= 1 << (byte % 64);
-        }
-    }
-    allowed
+/// The bytes after which the automaton is still in some state, as [`kprof_ebpf::CpuState::first_bytes`] holds them.
+/// NUL stands for the empty name, which only the automaton can judge.
+pub(super) fn first_bytes(table: &CommTable) -> u64 {
+    let goes_on = |byte: &usize| {
+        (0..COMM_WORDS).any(|w| table.start[w] & (table.byte[*byte][w] | table.star[w]) != 0)
+    };
+    (1..256)
+        .filter(goes_on)
+        .fold(1, |allowed, byte| allowed | 1 << (byte % 64))
 }
