@@ -47,9 +47,8 @@ impl Sizes {
         let stacks = wanted.clamp(1, 1 << 20).next_power_of_two();
         // At worst every sample is a new key, and each CPU's table is half full then. Should one CPU have all of
         // them, the overflow map has room. Spilled stacks are fewer, and large.
-        let slots = (samples * 2 / cpus.max(1) as u32)
-            .next_power_of_two()
-            .max(64);
+        let slots = max_stacks.unwrap_or(samples * 2) / cpus.max(1) as u32;
+        let slots = slots.clamp(64, 1 << 20).next_power_of_two();
         let overflow = samples.next_power_of_two();
         let spill = (samples / 2).next_power_of_two();
         let period = match rate {
