@@ -3,6 +3,7 @@
 mod count;
 mod errno;
 mod filter;
+mod log;
 mod maps;
 mod settings;
 mod stack;
@@ -73,7 +74,7 @@ fn run(ctx: *mut c_void, has_regs: bool) {
             return;
         }
         Err(()) => {
-            lose(rare, Counter::Other);
+            lose(rare, cpu, Counter::Other);
             return;
         }
     }
@@ -109,16 +110,19 @@ fn run(ctx: *mut c_void, has_regs: bool) {
             spilled = true;
         }
         Stack::Lost(why) => {
-            lose(rare, why);
+            lose(rare, cpu, why);
             return;
         }
     }
     let ended = if count::in_table(table, epoch, &key) {
         Counter::Counted
-    } else if epoch == 0 {
-        count::in_overflow::<EpochA>(&key)
     } else {
-        count::in_overflow::<EpochB>(&key)
+        log::overflowed(cpu, tid);
+        if epoch == 0 {
+            count::in_overflow::<EpochA>(&key)
+        } else {
+            count::in_overflow::<EpochB>(&key)
+        }
     };
     if ended as u32 == Counter::Counted as u32 {
         counters.counted += 1;
@@ -126,12 +130,13 @@ fn run(ctx: *mut c_void, has_regs: bool) {
             rare.spilled += 1;
         }
     } else {
-        lose(rare, ended);
+        lose(rare, cpu, ended);
     }
 }
 
 #[inline(always)]
-fn lose(rare: &mut RareCounters, why: Counter) {
+fn lose(rare: &mut RareCounters, cpu: u32, why: Counter) {
+    log::lost(cpu, why);
     if let Some(lost) = rare.lost.get_mut(why.lost_index()) {
         *lost += 1;
     }

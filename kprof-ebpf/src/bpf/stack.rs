@@ -6,6 +6,7 @@ use kprof_ebpf::config::arch;
 use kprof_ebpf::{Counter, MAX_FRAMES, SpillStack};
 
 use super::errno::{EEXIST, EFAULT, ENOMEM};
+use super::log;
 use super::maps::{Epoch, SCRATCH};
 use super::settings::setting;
 
@@ -86,6 +87,7 @@ fn spill<E: Epoch>(ctx: *mut c_void) -> Stack {
     let len = bytes as u64 / 8;
     scratch.len = len;
     let hash = hash(scratch, len);
+    log::spilled(hash, len);
     // SAFETY: only userspace deletes, and only in a map that no program uses.
     if unsafe { E::SPILL.get(hash) }.is_some() {
         return Stack::Spilled(hash);

@@ -5,6 +5,8 @@
 //! its maps fill up, at least every [`Capture::period`].
 
 mod account;
+#[cfg(feature = "bpf-log")]
+mod bpf_log;
 mod cost;
 mod count_tables;
 mod cpu_state;

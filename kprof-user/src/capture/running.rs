@@ -34,6 +34,8 @@ pub struct Capture {
     accounting: Accounting,
     started: (SystemTime, Instant),
     first_sample_ns: Option<u64>,
+    #[cfg(feature = "bpf-log")]
+    log: super::bpf_log::BpfLog,
 }
 
 impl Capture {
@@ -49,6 +51,8 @@ impl Capture {
         };
         let sizes = Sizes::choose(rate, cpus, request.window, request.max_stacks);
         let loaded = Loaded::load(request, &sizes)?;
+        #[cfg(feature = "bpf-log")]
+        let log = super::bpf_log::BpfLog::of(&loaded.program)?;
         let grace = Grace::probe()?;
         let cost = Cost::start();
         let events = Events::open(request, loaded.program.as_fd())?;
@@ -66,6 +70,8 @@ impl Capture {
             accounting: Accounting::default(),
             started: (SystemTime::now(), Instant::now()),
             first_sample_ns: cost::process_age_ns(),
+            #[cfg(feature = "bpf-log")]
+            log,
         })
     }
 
@@ -91,6 +97,8 @@ impl Capture {
         self.loaded.cpus.switch(next);
         self.active = next;
         self.grace.wait()?;
+        #[cfg(feature = "bpf-log")]
+        self.log.flush();
         self.read(retired)
     }
 

@@ -9,6 +9,8 @@ use std::io::Write as _;
 use clap::Parser as _;
 
 mod args;
+#[cfg(feature = "bpf-log")]
+mod bpf_log;
 mod doctor;
 mod emit;
 mod failure;
@@ -43,6 +45,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
             return Ok(());
         }
     };
+    #[cfg(feature = "bpf-log")]
+    bpf_log::start();
     match cli.command {
         None => record::run(&cli.record),
         Some(Command::Record(args)) => record::run(&args),

@@ -279,6 +279,14 @@ pub fn run_cost(program: &OwnedFd) -> io::Result<(u64, u64)> {
     Ok((info[24], info[25]))
 }
 
+/// A program's id.
+pub fn program_id(program: &OwnedFd) -> io::Result<u32> {
+    // `struct bpf_prog_info` begins with the type and the id.
+    let mut info = [0u32; 2];
+    object_info(program, &mut info)?;
+    Ok(info[1])
+}
+
 /// Has the kernel fill in the beginning of an object's `struct bpf_*_info`. Pointers in `info` are to live
 /// buffers, as large as the counts beside them say.
 pub fn object_info<T>(object: &OwnedFd, info: &mut T) -> io::Result<()> {
