@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build_ebpf;
 mod host;
 mod load;
@@ -32,6 +33,8 @@ enum Task {
     Run(run::Args),
     /// Run every check and every test.
     Test(test::Args),
+    /// Measure what kprof costs, beside bare programs and installed peers; takes minutes.
+    Bench(bench::Args),
     /// Put a real load on this machine's kernel, for trying kprof and for its tests.
     Load(load::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(args) => build_ebpf::run(args),
         Task::Run(args) => run::run(args),
         Task::Test(args) => test::run(args),
+        Task::Bench(args) => bench::run(args),
         Task::Load(args) => load::run(args),
     };
     match result {
