@@ -4,12 +4,18 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
-use kprof_tests::{Load, expect_success, folded, json, live, run, stdout};
+use kprof_tests::{Load, Outcome, expect_success, folded, json, live, run, stdout};
 
-#[test]
-fn ksoftirqd_is_in_net_rx_action_in_every_output() {
-    let _live = live!();
-    let _load = Load::start("ksoftirqd", 20);
+kprof_tests::suite![
+    ksoftirqd_is_in_net_rx_action_in_every_output,
+    a_known_path_has_the_share_that_proc_says,
+    the_accounting_is_exact_in_200_windows_of_50_ms,
+    every_name_is_one_of_kallsyms,
+];
+
+fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
+    let _live = live()?;
+    let _load = Load::start("ksoftirqd", 20)?;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let files = ["k.svg", "k.pb.gz", "k.json", "k.folded", "k.txt"]
@@ -63,11 +69,11 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() {
         0,
         "{stats}"
     );
+    Ok(())
 }
 
-#[test]
-fn a_known_path_has_the_share_that_proc_says() {
-    let _live = live!();
+fn a_known_path_has_the_share_that_proc_says() -> Outcome {
+    let _live = live()?;
     let burner = Burner::start(
         &["kp-known"],
         Duration::from_millis(37),
@@ -103,12 +109,12 @@ fn a_known_path_has_the_share_that_proc_says() {
         "only {reading:.2} of the samples are in vfs_read: {lines:?}"
     );
     println!("kprof says {sampled:.2} % of a CPU, /proc says {burned:.2} %");
+    Ok(())
 }
 
-#[test]
-fn the_accounting_is_exact_in_200_windows_of_50_ms() {
-    let _live = live!();
-    let _load = Load::start("many-stacks", 40);
+fn the_accounting_is_exact_in_200_windows_of_50_ms() -> Outcome {
+    let _live = live()?;
+    let _load = Load::start("many-stacks", 40)?;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("windows.jsonl");
     let output = run(&[
@@ -161,12 +167,12 @@ fn the_accounting_is_exact_in_200_windows_of_50_ms() {
         "{} windows, {seen} samples, {spilled} spilled, none lost",
         windows.len()
     );
+    Ok(())
 }
 
-#[test]
-fn every_name_is_one_of_kallsyms() {
-    let _live = live!();
-    let _load = Load::start("syscalls", 20);
+fn every_name_is_one_of_kallsyms() -> Outcome {
+    let _live = live()?;
+    let _load = Load::start("syscalls", 20)?;
     let output = run(&["-F", "999", "-d", "3", "--show-idle"]);
     expect_success(&output);
     let known = folded::kallsyms();
@@ -186,4 +192,5 @@ fn every_name_is_one_of_kallsyms() {
         unknown * 50 < named,
         "{unknown} frames without a name, {named} with one"
     );
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod load;
 #[path = "../../kprof-user/build/lock.rs"]
 mod lock;
 mod run;
+mod tally;
 mod test;
 mod toolchain;
 
@@ -38,13 +39,13 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::BuildEbpf(args) => build_ebpf::run(args),
-        Task::Run(args) => run::run(args),
+        Task::BuildEbpf(args) => build_ebpf::run(args).map(|()| ExitCode::SUCCESS),
+        Task::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
-        Task::Load(args) => load::run(args),
+        Task::Load(args) => load::run(args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
