@@ -16,6 +16,7 @@ pub use suite::{Outcome, Skip};
 
 pub mod burn;
 pub mod folded;
+pub mod lack;
 mod load;
 pub mod suite;
 
