@@ -1,7 +1,7 @@
 //! Helpers of the end-to-end tests, which run the real `kprof` on the running kernel.
 //!
 //! A live test begins with `let _live = live()?;`: where the machine does not allow it, the test counts as skipped,
-//! with the reason (see [`suite`]). `KPROF_REQUIRE_LIVE=1` turns skips into failures.
+//! with the reason (see [`mod@suite`]). `KPROF_REQUIRE_LIVE=1` turns skips into failures.
 //!
 //! `KPROF` and `KPROF_XTASK` name the programs to test and to load the machine with; else both are built from this
 //! workspace.

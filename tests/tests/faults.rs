@@ -82,6 +82,23 @@ fn ctrl_c_at_any_moment_leaves_whole_files_or_none() -> Outcome {
             other => panic!("exit {other:?} after {wait_ms} ms"),
         }
     }
+    // However long the start takes: right at the first sample, and later.
+    for samples in [1, 20, 300] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = path(folder.path(), "k.json");
+        let mut child = kprof()
+            .args(["-d", "60", "-F", "499", "-o", &file])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for_samples(&mut child, samples);
+        signal(&child, libc::SIGINT);
+        let code = wait(&mut child, Duration::from_secs(10));
+        assert_eq!(code, Some(0), "after {samples} samples");
+        assert_eq!(names(folder.path()), ["k.json"], "after {samples} samples");
+        json(file.as_ref());
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     /// Name and reason of each skipped test.
     pub(crate) skipped: Vec<String>,
-    /// Skipped by an attribute or a flag, without a line of their own.
+    /// Ignored by a result, and not told one by one so far.
     ignored: u64,
     /// The test program that is running.
     program: Option<Program>,
@@ -17,8 +17,10 @@ pub(crate) struct Tally {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Program {
     tests: u64,
-    /// Skips that it told so far.
+    /// Skips that it told past the built-in harness, which takes them for passed.
     told: u64,
+    /// Tests that the built-in harness told as ignored.
+    ignored: u64,
 }
 
 impl Tally {
@@ -27,20 +29,27 @@ impl Tally {
         let line = line.trim_end();
         if let Some(tests) = running(line) {
             self.close();
-            self.program = Some(Program { tests, told: 0 });
+            self.program = Some(Program {
+                tests,
+                ..Program::default()
+            });
         } else if let Some(skip) = line.strip_prefix("skipped: ") {
             self.skipped.push(skip.to_owned());
             match &mut self.program {
-                // The built-in harness took it for passed.
                 Some(program) => program.told += 1,
                 // A suite told it in its result before, as ignored.
                 None => self.ignored = self.ignored.saturating_sub(1),
             }
         } else if let Some(result) = line.strip_prefix("test result: ") {
-            let told = self.program.take().map_or(0, |program| program.told);
-            self.passed += number(result, "passed").saturating_sub(told);
+            let program = self.program.take().unwrap_or_default();
+            self.passed += number(result, "passed").saturating_sub(program.told);
             self.failed += number(result, "failed");
-            self.ignored += number(result, "ignored");
+            self.ignored += number(result, "ignored").saturating_sub(program.ignored);
+        } else if let Some((name, reason)) = ignored(line)
+            && let Some(program) = &mut self.program
+        {
+            self.skipped.push(format!("{name}: {reason}"));
+            program.ignored += 1;
         }
     }
 
@@ -64,6 +73,12 @@ fn running(line: &str) -> Option<u64> {
         .strip_suffix(" tests")
         .or_else(|| rest.strip_suffix(" test"))?;
     number.parse().ok()
+}
+
+/// Name and reason of a test with `#[ignore = "REASON"]`. A suite puts the reason in brackets, and tells it again.
+fn ignored(line: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    Some((name, outcome.strip_prefix("ignored, ")?))
 }
 
 /// The number before a word, as in `ok. 5 passed; 0 failed`.
@@ -99,10 +114,10 @@ mod tests {
         let text = "\nrunning 3 tests\ntest a ... ok\ntest b ... ignored (needs root)\ntest c ... ignored (needs: root)\n\n\
                     test result: ok. 1 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\n\
                     skipped: b: needs root\nskipped: c: needs: root\n\
-                    running 1 test\ntest d ... ignored\n\
-                    test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
-        let skipped = vec!["b: needs root".to_owned(), "c: needs: root".to_owned()];
-        assert_eq!(tally(text), (1, 0, 3, skipped));
+                    running 2 tests\ntest d ... ignored\ntest e ... ignored, a measurement\n\
+                    test result: ok. 0 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
+        let skipped = ["b: needs root", "c: needs: root", "e: a measurement"];
+        assert_eq!(tally(text), (1, 0, 4, skipped.map(str::to_owned).to_vec()));
     }
 
     #[test]
