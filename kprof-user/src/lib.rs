@@ -7,4 +7,6 @@ pub mod cli;
 pub mod format;
 pub mod kernel;
 pub mod profile;
+#[cfg(test)]
+mod skip;
 pub mod symbolize;

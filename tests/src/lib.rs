@@ -1,38 +1,34 @@
 //! Helpers of the end-to-end tests, which run the real `kprof` on the running kernel.
 //!
-//! A live test begins with [`live!`]: where the machine does not allow it, the test prints why and counts as
-//! skipped. `KPROF_REQUIRE_LIVE=1` turns skips into failures.
+//! A live test begins with `let _live = live()?;`: where the machine does not allow it, the test counts as skipped,
+//! with the reason (see [`mod@suite`]). `KPROF_REQUIRE_LIVE=1` turns skips into failures.
+//!
+//! `KPROF` and `KPROF_XTASK` name the programs to test and to load the machine with; else both are built from this
+//! workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use load::Load;
+pub use suite::{Outcome, Skip};
+
 pub mod burn;
 pub mod folded;
+pub mod lack;
+mod load;
+pub mod suite;
 
-/// Begins a live test: yields a guard that keeps live tests of one program apart, or prints why the test is
-/// skipped and returns from it.
-#[macro_export]
-macro_rules! live {
-    () => {
-        match $crate::live() {
-            Ok(guard) => guard,
-            Err(why) => {
-                assert!(
-                    std::env::var_os("KPROF_REQUIRE_LIVE").is_none(),
-                    "can't run: {why}"
-                );
-                eprintln!("skipped: {why}");
-                return;
-            }
-        }
-    };
+/// Begins a live test: the guard keeps live tests of one program apart.
+pub fn live() -> Result<MutexGuard<'static, ()>, Skip> {
+    can_sample().map_err(Skip::because)?;
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    Ok(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Whether this machine lets kprof sample; see [`live!`].
-pub fn live() -> Result<MutexGuard<'static, ()>, String> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Whether this machine lets kprof sample.
+fn can_sample() -> Result<(), String> {
     let status = std::fs::read_to_string("/proc/self/status")
         .map_err(|e| format!("/proc/self/status: {e}"))?;
     let effective = status
@@ -53,49 +49,21 @@ pub fn live() -> Result<MutexGuard<'static, ()>, String> {
     {
         return Err(format!("bpf(2) is not to be had: {error}"));
     }
-    Ok(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+    Ok(())
 }
 
-/// The kprof to test: `$KPROF`, else one built from this workspace.
+/// The kprof to test.
 pub fn kprof() -> Command {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH.get_or_init(|| match std::env::var_os("KPROF") {
-        Some(path) => path.into(),
-        None => build("kprof-user", "kprof"),
-    });
+    let path = PATH.get_or_init(|| program("KPROF", "kprof-user", "kprof"));
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
     command
 }
 
-/// A load by `cargo xtask load`; ends when dropped.
-#[derive(Debug)]
-pub struct Load(Child);
-
-impl Load {
-    /// Starts a load and waits until it works.
-    pub fn start(name: &str, seconds: u64) -> Load {
-        static PATH: OnceLock<PathBuf> = OnceLock::new();
-        let path = PATH.get_or_init(|| build("xtask", "xtask"));
-        let mut command = Command::new(path);
-        command.args(["load", name, "--seconds", &seconds.to_string()]);
-        let mut child = command
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("start the load");
-        std::thread::sleep(Duration::from_secs(1));
-        if let Some(status) = child.try_wait().expect("wait for the load") {
-            panic!("the load {name} ended at once: {status}");
-        }
-        Load(child)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        signal(&self.0, libc::SIGINT);
-        let _ = wait(&mut self.0, Duration::from_secs(20));
-    }
+/// The program that a variable names, else one built from this workspace.
+fn program(variable: &str, package: &str, binary: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| build(package, binary), PathBuf::from)
 }
 
 /// Builds a program of this workspace in this test's profile; nothing to do if it is there and fresh.
@@ -134,6 +102,44 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<i32> {
     }
     let _ = child.kill();
     panic!("a child did not end within {limit:?}");
+}
+
+/// Waits until `done` says so; panics with `what` after `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !done() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until a running kprof has taken this many samples, those included that its filters turn away.
+pub fn wait_for_samples(child: &mut Child, samples: u64) {
+    let folder = format!("/proc/{}/fdinfo", child.id());
+    // A debug build takes its time to start on a busy machine.
+    wait_until("kprof takes samples", Duration::from_secs(60), || {
+        if let Some(status) = child.try_wait().expect("wait for kprof") {
+            panic!("kprof ended before it took samples: {status}");
+        }
+        program_runs(Path::new(&folder)) >= samples
+    });
+}
+
+/// Runs of the BPF programs that a process holds: the kernel counts them while kprof measures its own cost.
+fn program_runs(fdinfo: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(fdinfo) else {
+        return 0;
+    };
+    files
+        .flatten()
+        .filter_map(|file| std::fs::read_to_string(file.path()).ok())
+        .filter_map(|text| {
+            let runs = text
+                .lines()
+                .find_map(|line| line.strip_prefix("run_cnt:"))?;
+            runs.trim().parse::<u64>().ok()
+        })
+        .sum()
 }
 
 /// Runs kprof to its end.

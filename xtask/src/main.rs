@@ -14,6 +14,7 @@ mod load;
 #[path = "../../kprof-user/build/lock.rs"]
 mod lock;
 mod run;
+mod tally;
 mod test;
 mod toolchain;
 
@@ -41,14 +42,14 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
-        Task::BuildEbpf(args) => build_ebpf::run(args),
-        Task::Run(args) => run::run(args),
+        Task::BuildEbpf(args) => build_ebpf::run(args).map(|()| ExitCode::SUCCESS),
+        Task::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
-        Task::Bench(args) => bench::run(args),
-        Task::Load(args) => load::run(args),
+        Task::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
+        Task::Load(args) => load::run(args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE

@@ -1,11 +1,13 @@
 //! `cargo xtask test`: everything that must hold before a change goes in.
 
-use std::process::{Command, Stdio};
+use std::io::{Read as _, Write as _};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
 use crate::host::{self, say};
+use crate::tally::Tally;
 use crate::{build_ebpf, run};
 
 /// Options of `cargo xtask test`.
@@ -20,8 +22,8 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// Runs every step even where one fails, and fails if any did.
-pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+/// Runs every step even where one fails, and fails if any did. Ends with the skipped tests and the totals.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let mut failed = Vec::new();
     let mut step = |name: &'static str, result: &mut dyn FnMut() -> anyhow::Result<()>| {
@@ -56,6 +58,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         step("BPF object: rebuild and compare", &mut build_ebpf::check);
     }
     let mut kprof = None;
+    let mut tally = Tally::default();
     step("kprof", &mut || {
         kprof = Some(run::build()?);
         Ok(())
@@ -74,14 +77,62 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             "KPROF",
             kprof.as_ref().context("there is no kprof to test")?,
         );
-        show(&mut cargo)
+        count(&mut cargo, &mut tally)
     });
 
     eprintln!("\n==== {:.0} s in all", start.elapsed().as_secs_f64());
-    if !failed.is_empty() {
-        bail!("failed: {}", failed.join(", "));
+    match failed.is_empty() {
+        true => eprintln!("==== all passed"),
+        false => eprintln!("==== failed: {}", failed.join(", ")),
     }
-    eprintln!("==== all passed");
+    for skip in &tally.skipped {
+        println!("skipped: {skip}");
+    }
+    println!(
+        "{} passed, {} failed, {} skipped",
+        tally.passed,
+        tally.failed,
+        tally.skips()
+    );
+    Ok(match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Runs `cargo test`, shows what it prints as it comes, and counts.
+fn count(command: &mut Command, tally: &mut Tally) -> anyhow::Result<()> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cargo")?;
+    let mut output = child.stdout.take().context("a pipe was asked for")?;
+    let mut line = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = output.read(&mut buffer).context("reading from cargo")?;
+        if read == 0 {
+            break;
+        }
+        let mut stdout = std::io::stdout();
+        stdout
+            .write_all(&buffer[..read])
+            .and_then(|()| stdout.flush())
+            .context("showing what cargo prints")?;
+        for byte in &buffer[..read] {
+            match byte {
+                b'\n' => tally.line(&String::from_utf8_lossy(&std::mem::take(&mut line))),
+                byte => line.push(*byte),
+            }
+        }
+    }
+    tally.line(&String::from_utf8_lossy(&line));
+    tally.close();
+    let status = child.wait().context("awaiting cargo")?;
+    if !status.success() {
+        bail!("{status}");
+    }
     Ok(())
 }
 

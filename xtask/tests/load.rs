@@ -6,8 +6,17 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+
+use kprof_tests::{Outcome, Skip};
+
+kprof_tests::suite![
+    a_load_works_and_leaves_nothing,
+    a_stopped_load_ends_in_order,
+    a_killed_load_leaves_at_most_what_the_next_one_removes,
+    wrong_use_is_refused,
+    a_file_system_in_memory_has_nothing_to_write_back,
+];
 
 /// Each load, and the words of its last line that must be above zero.
 const LOADS: [(&str, &[&str]); 5] = [
@@ -61,17 +70,26 @@ fn names(dir: &Path) -> BTreeSet<String> {
     )
 }
 
-fn can_run() -> bool {
+fn can_run() -> Outcome {
     // SAFETY: the call takes and changes nothing.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        eprintln!("skipped: loads make network namespaces, which needs root");
+    match unsafe { libc::geteuid() } {
+        0 => Ok(()),
+        _ => Err(Skip::because(
+            "loads make network namespaces, which needs root",
+        )),
     }
-    root
+}
+
+/// The xtask to test: `$KPROF_XTASK`, else the one that cargo built.
+fn xtask() -> Command {
+    match std::env::var_os("KPROF_XTASK") {
+        Some(path) => Command::new(path),
+        None => Command::new(env!("CARGO_BIN_EXE_xtask")),
+    }
 }
 
 fn start(name: &str, seconds: u32, dir: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
+    xtask()
         .args(["load", name, "--seconds", &seconds.to_string(), "--dir"])
         .arg(dir)
         .stdout(Stdio::piped())
@@ -80,14 +98,16 @@ fn start(name: &str, seconds: u32, dir: &Path) -> Child {
         .unwrap()
 }
 
-/// Waits until the load has said what it does: from then on it works.
-fn wait_until_it_works(child: &mut Child) {
-    let mut line = String::new();
+/// Waits until the load says that it works, after what it does.
+fn wait_until_it_works(name: &str, child: &mut Child) {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    stderr.read_line(&mut line).unwrap();
-    assert!(line.starts_with("load "), "first line: {line}");
+    let mut said = String::new();
+    while !said.ends_with("\nload: working\n") {
+        let read = stderr.read_line(&mut said).unwrap();
+        assert!(read > 0, "{name} never worked: {said}");
+    }
+    assert!(said.starts_with(&format!("load {name}: ")), "{said}");
     child.stderr = Some(stderr.into_inner());
-    thread::sleep(Duration::from_millis(300));
 }
 
 fn end(child: Child) -> (ExitStatus, BTreeMap<String, String>) {
@@ -121,11 +141,8 @@ fn temporary_dir(name: &str) -> PathBuf {
     dir
 }
 
-#[test]
-fn a_load_works_and_leaves_nothing() {
-    if !can_run() {
-        return;
-    }
+fn a_load_works_and_leaves_nothing() -> Outcome {
+    can_run()?;
     let dir = temporary_dir("load-works");
     for (name, keys) in LOADS {
         let before = Machine::now(&dir);
@@ -134,18 +151,16 @@ fn a_load_works_and_leaves_nothing() {
         assert_worked(name, keys, &words);
         assert_eq!(Machine::now(&dir), before, "{name} left something");
     }
+    Ok(())
 }
 
-#[test]
-fn a_stopped_load_ends_in_order() {
-    if !can_run() {
-        return;
-    }
+fn a_stopped_load_ends_in_order() -> Outcome {
+    can_run()?;
     let dir = temporary_dir("load-stopped");
     for (name, keys) in LOADS {
         let before = Machine::now(&dir);
         let mut child = start(name, 60, &dir);
-        wait_until_it_works(&mut child);
+        wait_until_it_works(name, &mut child);
         let asked = Instant::now();
         // SAFETY: the child has not been waited for, so its pid is still its own.
         unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
@@ -156,18 +171,16 @@ fn a_stopped_load_ends_in_order() {
         assert_worked(name, keys, &words);
         assert_eq!(Machine::now(&dir), before, "{name} left something");
     }
+    Ok(())
 }
 
-#[test]
-fn a_killed_load_leaves_at_most_what_the_next_one_removes() {
-    if !can_run() {
-        return;
-    }
+fn a_killed_load_leaves_at_most_what_the_next_one_removes() -> Outcome {
+    can_run()?;
     let dir = temporary_dir("load-killed");
     for (name, _) in LOADS {
         let before = Machine::now(&dir);
         let mut child = start(name, 60, &dir);
-        wait_until_it_works(&mut child);
+        wait_until_it_works(name, &mut child);
         let pid = child.id();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -183,28 +196,25 @@ fn a_killed_load_leaves_at_most_what_the_next_one_removes() {
     let (status, _) = end(start("many-stacks", 1, &dir));
     assert!(status.success());
     assert_eq!(names(&dir), BTreeSet::new());
+    Ok(())
 }
 
-#[test]
-fn wrong_use_is_refused() {
+fn wrong_use_is_refused() -> Outcome {
     for arguments in [
         &["load"][..],
         &["load", "nosuch"],
         &["load", "kworker", "--seconds", "0"],
         &["load", "kworker", "--seconds", "4000"],
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = xtask().args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty());
     }
+    Ok(())
 }
 
-#[test]
-fn a_file_system_in_memory_has_nothing_to_write_back() {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+fn a_file_system_in_memory_has_nothing_to_write_back() -> Outcome {
+    let output = xtask()
         .args(["load", "kworker", "--seconds", "1", "--dir", "/dev/shm"])
         .output()
         .unwrap();
@@ -213,4 +223,5 @@ fn a_file_system_in_memory_has_nothing_to_write_back() {
     if Path::new("/dev/shm").is_dir() {
         assert!(stderr.contains("--dir"), "{stderr}");
     }
+    Ok(())
 }

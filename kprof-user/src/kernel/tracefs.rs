@@ -165,7 +165,7 @@ mod tests {
     fn the_scheduler_has_a_tracepoint() {
         let tracefs = match find() {
             Ok(tracefs) => tracefs,
-            Err(lack) => return eprintln!("skipped: {}", lack.cause),
+            Err(lack) => crate::skip::skip!("{}", lack.cause),
         };
         assert!(tracefs.systems().unwrap().iter().any(|s| s == "sched"));
         assert!(tracefs.id("sched", "sched_switch").unwrap() > 0);

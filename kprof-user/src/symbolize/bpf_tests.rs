@@ -40,16 +40,13 @@ fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
     // Reads the symbols before the program is there.
     symbolizer.resolve(0x1000);
     let Some(first) = load(1) else {
-        eprintln!("skipped: a BPF program can't be loaded here (needs CAP_BPF)");
-        return;
+        crate::skip::skip!("a BPF program can't be loaded here (needs CAP_BPF)");
     };
     let [(address, name)] = &listed()[..] else {
-        eprintln!("skipped: the kernel lists no BPF programs (needs net.core.bpf_jit_kallsyms=1)");
-        return;
+        crate::skip::skip!("the kernel lists no BPF programs (needs net.core.bpf_jit_kallsyms=1)");
     };
     if *address == 0 || bpf_syscall::program_ids().is_none() {
-        eprintln!("skipped: addresses are hidden or programs can't be listed");
-        return;
+        crate::skip::skip!("addresses are hidden or programs can't be listed");
     }
     let expected = Frame::Named {
         name: name.clone(),

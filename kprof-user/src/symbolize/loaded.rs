@@ -121,7 +121,7 @@ mod tests {
         let ends = Ends::now(&loaded);
         assert!(ends.functions.iter().all(|(start, end)| start < end));
         if !loaded.lists_programs() {
-            eprintln!("skipped: BPF programs can't be listed (needs CAP_SYS_ADMIN)");
+            crate::skip::skip!("BPF programs can't be listed (needs CAP_SYS_ADMIN)");
         }
     }
 }

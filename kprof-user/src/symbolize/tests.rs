@@ -1,6 +1,9 @@
 use super::*;
 use crate::capture::RawSample;
 use crate::profile::UnknownReason;
+use crate::skip::skip;
+
+const HIDDEN: &str = "/proc/kallsyms shows no addresses (needs root and kernel.kptr_restrict < 2)";
 
 fn symbolizer() -> Symbolizer {
     Symbolizer::new(Options::default()).unwrap()
@@ -25,9 +28,6 @@ fn listed() -> Option<Vec<(u64, String, Option<String>)>> {
         }
     }
     if all.is_empty() {
-        eprintln!(
-            "skipped: /proc/kallsyms shows no addresses (needs root and kernel.kptr_restrict < 2)"
-        );
         return None;
     }
     all.sort_by_key(|symbol| symbol.0);
@@ -80,7 +80,9 @@ fn address_of(listed: &[(u64, String, Option<String>)], name: &str) -> u64 {
 
 #[test]
 fn names_are_those_that_the_kernel_lists() {
-    let Some(listed) = listed() else { return };
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
     let mut symbolizer = symbolizer();
     let mut named = 0;
     for (i, (start, ..)) in listed.iter().enumerate().step_by(listed.len() / 900 + 1) {
@@ -117,7 +119,9 @@ fn names_are_those_that_the_kernel_lists() {
 
 #[test]
 fn addresses_outside_all_symbols_are_unknown() {
-    let Some(listed) = listed() else { return };
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
     let mut symbolizer = symbolizer();
     let end = listed
         .iter()
@@ -134,7 +138,9 @@ fn addresses_outside_all_symbols_are_unknown() {
 
 #[test]
 fn a_window_becomes_threads_stacks_contexts_and_counts() {
-    let Some(listed) = listed() else { return };
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
     let at = |name| address_of(&listed, name);
     // A return address is behind its call; the innermost address is the one that ran.
     let softirq: Arc<[u64]> = [
@@ -191,14 +197,15 @@ fn a_window_becomes_threads_stacks_contexts_and_counts() {
 
 #[test]
 fn calls_are_looked_up_before_their_return_address_and_interrupted_code_where_it_was() {
-    let Some(listed) = listed() else { return };
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
     let Some(entry) = listed
         .iter()
         .find(|s| s.1 == "asm_sysvec_apic_timer_interrupt")
         .map(|s| s.0)
     else {
-        eprintln!("skipped: not x86");
-        return;
+        skip!("not x86");
     };
     let start = address_of(&listed, "vfs_read");
     let before = listed
@@ -245,7 +252,9 @@ fn cost() {
         let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
-    let Some(listed) = listed() else { return };
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
     let addresses: Vec<u64> = listed
         .iter()
         .step_by(listed.len() / 4000)

@@ -40,6 +40,9 @@ fn flood(run: &Run, path: &Steered, cpu: usize) -> Result<u64> {
     let mut sent = 0;
     while !run.over() {
         sent += path.send()?;
+        if sent > 0 {
+            run.working(0, 1);
+        }
     }
     Ok(sent)
 }

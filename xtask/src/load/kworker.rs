@@ -68,6 +68,7 @@ fn write(run: &Run, file: &File) -> Result<(u64, u64)> {
         }
         syncfs(file).context("have the file system written back")?;
         rounds += 1;
+        run.working(0, 1);
     }
     Ok((written, rounds))
 }

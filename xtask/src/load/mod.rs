@@ -1,7 +1,7 @@
 //! `cargo xtask load`: real kernel work, made without third-party programs.
 //!
 //! Each load is one module with a `run(&Run) -> Result<String>`. A load says on stderr what it does
-//! and which threads to look at, works until its time is over or a signal asks it to stop, and
+//! and which threads to look at, and again once it works; it goes on until its time is over or a signal asks it to stop, and
 //! returns what it really did as `key=value` words. That is the last line, on stdout.
 //!
 //! A load leaves nothing behind, even when it is killed: everything it makes is held by an open

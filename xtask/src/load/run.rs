@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,6 +18,8 @@ pub(super) struct Run {
     started: Instant,
     deadline: Instant,
     dir: PathBuf,
+    /// One bit for each part of the load that works.
+    working: AtomicU32,
 }
 
 impl Run {
@@ -32,7 +34,19 @@ impl Run {
             started,
             deadline: started + length,
             dir,
+            working: AtomicU32::new(0),
         })
+    }
+
+    /// Notes that part number `part` of `parts` has done its first work. Once all have, a line on stderr says so;
+    /// what waits for a load waits for that line.
+    pub(super) fn working(&self, part: usize, parts: usize) {
+        let (this, all) = (1 << part, (1 << parts) - 1);
+        if self.working.load(Ordering::Relaxed) & this == 0
+            && self.working.fetch_or(this, Ordering::Relaxed) | this == all
+        {
+            eprintln!("load: working");
+        }
     }
 
     /// Whether the load has to end now.

@@ -52,6 +52,9 @@ fn bursts(run: &Run, path: &Steered, cpu: usize) -> Result<u64> {
         for _ in 0..TRAINS {
             sent += path.send()?;
         }
+        if sent > 0 {
+            run.working(0, 1);
+        }
         thread::sleep(PAUSE);
     }
     Ok(sent)

@@ -78,7 +78,7 @@ pub(super) fn run(run: &Run) -> Result<String> {
         let threads: Vec<_> = WORKERS
             .iter()
             .enumerate()
-            .map(|(index, worker)| scope.spawn(move || repeat(run, worker, index as u64)))
+            .map(|(index, worker)| scope.spawn(move || repeat(run, worker, index)))
             .collect();
         threads
             .into_iter()
@@ -104,12 +104,12 @@ pub(super) fn run(run: &Run) -> Result<String> {
 }
 
 /// Repeats the work, sleeping whenever the thread is ahead of its share.
-fn repeat(run: &Run, worker: &Worker, seed: u64) -> Result<Did> {
+fn repeat(run: &Run, worker: &Worker, index: usize) -> Result<Did> {
     rustix::thread::set_name(worker.name).context("name a thread of the load")?;
     let mut call = (worker.prepare)()?;
     let started = Instant::now();
     let cpu_at_start = thread_cpu_time();
-    let mut random = Random::new(seed);
+    let mut random = Random::new(index as u64);
     let mut calls = 0;
     while !run.over() {
         // Slices of random length, so that they keep no step with a sampling timer.
@@ -122,6 +122,7 @@ fn repeat(run: &Run, worker: &Worker, seed: u64) -> Result<Did> {
             }
             calls += worker.batch;
         }
+        run.working(index, WORKERS.len());
         let due = (thread_cpu_time() - cpu_at_start) * 100 / worker.percent;
         thread::sleep(due.saturating_sub(started.elapsed()));
     }

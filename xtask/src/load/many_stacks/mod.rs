@@ -134,7 +134,7 @@ pub(super) fn run(run: &Run) -> Result<String> {
             .enumerate()
             .map(|(index, group)| {
                 let (netns, place) = (&netns, &place);
-                scope.spawn(move || netns.run_here(|| work(run, group, place, index as u64)))
+                scope.spawn(move || netns.run_here(|| work(run, group, place, index)))
             })
             .collect();
         threads
@@ -169,11 +169,11 @@ pub(super) fn run(run: &Run) -> Result<String> {
 }
 
 /// Makes calls of the group until the run is over.
-fn work(run: &Run, group: &Group, place: &Place, seed: u64) -> Result<Ops> {
+fn work(run: &Run, group: &Group, place: &Place, number: usize) -> Result<Ops> {
     rustix::thread::set_name(group.thread).context("name a thread of the load")?;
     let mut ops = (group.prepare)(place)
         .with_context(|| format!("prepare {}", group.thread.to_string_lossy()))?;
-    let mut random = Random::new(seed + 1);
+    let mut random = Random::new(number as u64 + 1);
     while !run.over() {
         let index = random.below(ops.0.len() as u64) as usize;
         let op = &mut ops.0[index];
@@ -181,6 +181,7 @@ fn work(run: &Run, group: &Group, place: &Place, seed: u64) -> Result<Ops> {
             Ok(()) => op.worked += 1,
             Err(_) => op.failed += 1,
         }
+        run.working(number, GROUPS.len());
     }
     Ok(ops)
 }
