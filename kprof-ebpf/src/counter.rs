@@ -12,24 +12,21 @@ pub enum Counter {
     CountsFull = 2,
     /// Lost: the overflow map's bucket was locked by an interrupted update on this CPU.
     CountsBusy = 3,
-    /// Lost: the stack-trace map had no free element.
-    StacksFull = 4,
     /// Lost: the spill map had no room for a new stack.
-    SpillFull = 5,
+    SpillFull = 4,
     /// Lost: the kernel could not walk the stack.
-    StackFault = 6,
+    StackFault = 5,
     /// Lost: any other error of a map or a helper.
-    Other = 7,
+    Other = 6,
 }
 
 impl Counter {
     /// All counters, in the order of their indices.
-    pub const ALL: [Counter; 8] = [
+    pub const ALL: [Counter; 7] = [
         Counter::Counted,
         Counter::Filtered,
         Counter::CountsFull,
         Counter::CountsBusy,
-        Counter::StacksFull,
         Counter::SpillFull,
         Counter::StackFault,
         Counter::Other,
@@ -42,7 +39,6 @@ impl Counter {
             Counter::Filtered => "filtered",
             Counter::CountsFull => "counts_full",
             Counter::CountsBusy => "counts_busy",
-            Counter::StacksFull => "stacks_full",
             Counter::SpillFull => "spill_full",
             Counter::StackFault => "stack_fault",
             Counter::Other => "other",
@@ -79,4 +75,4 @@ pub struct RareCounters {
     pub lost: [u64; Counter::ALL.len() - 2],
 }
 
-const _: () = assert!(size_of::<Counters>() == 24 && size_of::<RareCounters>() == 56);
+const _: () = assert!(size_of::<Counters>() == 24 && size_of::<RareCounters>() == 48);

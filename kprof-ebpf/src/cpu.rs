@@ -24,7 +24,7 @@ pub struct CpuState {
     /// As above.
     pub rare: [RareCounters; EPOCHS as usize],
     /// Fills the last line.
-    pub unused: [u64; 2],
+    pub unused: [u64; 4],
 }
 
 const _: () = assert!(size_of::<CpuState>() == 192);

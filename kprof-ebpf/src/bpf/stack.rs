@@ -40,10 +40,10 @@ pub(crate) fn take<E: Epoch>(ctx: *mut c_void, has_regs: bool) -> Stack {
         return Stack::Id(id as u64);
     }
     match id {
-        EEXIST => spill::<E>(ctx),
+        // The bucket is taken; or another CPU is taking the last element that is free.
+        EEXIST | ENOMEM => spill::<E>(ctx),
         EFAULT if has_regs && !knows_mode => Stack::User,
         EFAULT => Stack::Lost(Counter::StackFault),
-        ENOMEM => Stack::Lost(Counter::StacksFull),
         _ => Stack::Lost(Counter::Other),
     }
 }

@@ -13,8 +13,9 @@ use super::store::RawStore;
 use super::usage;
 use crate::capture::RawWindow;
 use crate::format::{Format, stats};
+use crate::kernel::refusal;
 use crate::kernel::sampling::Sampling;
-use crate::profile::{Accounting, Meta, Profile};
+use crate::profile::{Accounting, Meta, Profile, UnknownReason};
 
 /// Takes in windows and writes the outputs.
 pub(super) struct Emitter {
@@ -31,6 +32,8 @@ pub(super) struct Emitter {
     window_lines: Vec<u8>,
     /// The reader of standard output is there.
     reader: bool,
+    /// The kernel hid the names of some frames.
+    nameless: bool,
 }
 
 impl Emitter {
@@ -48,6 +51,7 @@ impl Emitter {
             raw: RawStore::default(),
             window_lines: Vec::new(),
             reader: true,
+            nameless: false,
         })
     }
 
@@ -108,6 +112,12 @@ impl Emitter {
             false => self.name_raw().map(|window| self.whole = window),
         };
         errors.extend(named.err());
+        if self.nameless && !self.plan.quiet {
+            eprintln!(
+                "kprof: functions have no names: {}",
+                refusal::hidden_symbols_now()
+            );
+        }
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
         let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
@@ -166,6 +176,7 @@ impl Emitter {
         self.namer
             .add_window(&window, &mut profile)
             .context("naming stack frames")?;
+        self.nameless |= profile.lacks_names(UnknownReason::SymbolsHidden);
         Ok(profile)
     }
 

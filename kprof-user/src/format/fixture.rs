@@ -29,7 +29,7 @@ pub(super) fn meta() -> Meta {
             seen: 987,
             counted: 984,
             filtered: 0,
-            lost: [("counts_busy".to_owned(), 1), ("stacks_full".to_owned(), 2)].into(),
+            lost: [("counts_busy".to_owned(), 1), ("counts_full".to_owned(), 2)].into(),
             expected: Some(989),
             spilled: 12,
             windows: 5,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Context, Frame, Meta};
+use super::{Context, Frame, Meta, UnknownReason};
 
 /// Index of a frame in its [`Profile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,6 +134,13 @@ impl Profile {
             self.stacks.items.len(),
             self.threads.items.len(),
         )
+    }
+
+    /// Whether any frame lacks its name for this reason.
+    pub fn lacks_names(&self, why: UnknownReason) -> bool {
+        let unknown =
+            |frame: &Frame| matches!(frame, Frame::Unknown { reason, .. } if *reason == why);
+        self.frames.items.iter().any(unknown)
     }
 
     /// How many distinct stacks have at least one frame.

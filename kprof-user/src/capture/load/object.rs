@@ -1,6 +1,6 @@
 //! The BPF object: its configuration, its maps, its programs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, anyhow};
@@ -51,7 +51,9 @@ impl Object {
     /// Creates all maps, with as many entries as `entries` says.
     pub(super) fn create_maps(&mut self, entries: impl Fn(&str) -> Option<u32>) -> Result<Maps> {
         let mut maps = HashMap::new();
-        for (name, mut map) in self.object.maps.drain() {
+        // In order, so that a refusal always names the same map.
+        let objects: BTreeMap<_, _> = self.object.maps.drain().collect();
+        for (name, mut map) in objects {
             if let Some(entries) = entries(&name) {
                 map.set_max_entries(entries);
             }
