@@ -259,3 +259,45 @@ fn nothing_matched_explains_itself() {
     );
     json(files[2].as_ref());
 }
+
+#[test]
+fn a_standard_error_that_is_full_or_gone_ends_nothing() {
+    let _live = live!();
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "k.svg");
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    for stderr in [Stdio::from(full), Stdio::from(gone)] {
+        let status = kprof()
+            .args(["-d", "100ms", "--comm", "kp-nobody", "-o", &file])
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn names_do_not_drive_the_terminal() {
+    let _live = live!();
+    let _busy = Burner::start(&["kp\x1b[2Jx\n"], MS(50), MS(1));
+    for pattern in ["kp\x1b[2Jz\n", "kp\x1b[2Jx\n"] {
+        // Both the name asked for and the names like it are told; the second one matches, on no CPU.
+        let output = run(&["-d", "100ms", "--comm", pattern, "--kthreads"]);
+        expect_success(&output);
+        let said = stderr(&output);
+        assert!(said.contains(r"kp\u{1b}[2J"), "{said}");
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said}");
+        assert!(
+            said.lines().all(|line| line.starts_with("kprof: ")),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+}

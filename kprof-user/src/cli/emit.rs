@@ -9,6 +9,7 @@ use super::machine::{Machine, Namer};
 use super::nothing;
 use super::output::Output;
 use super::plan::{Plan, Stdout};
+use super::say::say;
 use super::store::RawStore;
 use super::usage;
 use crate::capture::RawWindow;
@@ -112,7 +113,7 @@ impl Emitter {
         *accounting = self.total.clone();
         let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
         if let Some(text) = hidden.as_deref().filter(|_| !self.plan.quiet) {
-            eprintln!("kprof: {text}");
+            say(text);
         }
         let explanation = explanation.or(hidden.as_deref());
         if !streaming {
@@ -131,7 +132,7 @@ impl Emitter {
             let path = output.path.clone();
             let written = output.write(|out| format.write(&self.whole, show, explanation, out));
             match written {
-                Ok(()) if *progress => eprintln!("kprof: wrote {}", path.display()),
+                Ok(()) if *progress => say(format_args!("wrote {}", path.display())),
                 Ok(()) => {}
                 Err(error) => errors.push(error),
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::values::{thousands, time_words};
+use crate::format::printable;
 use crate::kernel::comm::Patterns;
 use crate::kernel::nearest;
 use crate::kernel::threads::{Snapshot, Thread};
@@ -29,12 +30,13 @@ pub(super) fn explain(
     if accounting.seen == 0 {
         return format!("no samples: the event {event} did not come in {time} on the CPUs sampled");
     }
+    let filters = printable(&plan.filters);
     let mut lines = vec![format!(
         "nothing matched {}: of {} samples of {event} in {time}, {} were of other threads{lost}",
-        if plan.filters.is_empty() {
+        if filters.is_empty() {
             "anything"
         } else {
-            &plan.filters
+            &filters
         },
         thousands(accounting.seen),
         thousands(accounting.filtered),
@@ -101,7 +103,10 @@ fn matching_use(matching: &[&Thread], used: &[Thread], plan: &Plan, elapsed: Dur
     let names: Vec<String> = threads
         .iter()
         .take(SHOWN)
-        .map(|(ns, t)| format!("{} ({}) {} ms", t.comm, t.tid, ns / 1_000_000))
+        .map(|(ns, t)| {
+            let name = printable(&t.comm);
+            format!("{name} ({}) {} ms", t.tid, ns / 1_000_000)
+        })
         .collect();
     let more = if threads.len() > SHOWN { ", …" } else { "" };
     let why = if total == 0 {
@@ -142,11 +147,11 @@ fn closest(patterns: Option<&Patterns>, threads: &Snapshot) -> String {
         }
     }
     names.sort();
-    let near: Vec<&str> = names
+    let near: Vec<String> = names
         .iter()
         .filter(|(d, _)| *d <= 4)
         .take(SHOWN)
-        .map(|(_, name)| *name)
+        .map(|(_, name)| printable(name))
         .collect();
     match near.as_slice() {
         [] => "; `ps -eo comm` lists the names there are".into(),
