@@ -301,3 +301,24 @@ fn names_do_not_drive_the_terminal() {
         assert_eq!(said.lines().count(), 2, "{said}");
     }
 }
+
+#[test]
+fn a_file_over_the_size_limit_is_one_line_and_leaves_nothing() {
+    let _live = live!();
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        r#"ulimit -f 1; exec "$1" -q -d 200ms -F 999 --show-idle --show-user -o "$0/k.svg""#;
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(folder.path())
+        .arg(kprof().get_program())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(
+        said.lines().count() == 1 && said.contains("k.svg: "),
+        "{said}"
+    );
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
