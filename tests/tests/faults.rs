@@ -322,3 +322,21 @@ fn a_file_over_the_size_limit_is_one_line_and_leaves_nothing() {
     );
     assert_eq!(names(folder.path()), Vec::<String>::new());
 }
+
+#[test]
+fn statistics_on_standard_output_are_alone_there() {
+    let _live = live!();
+    let output = run(&[
+        "-d",
+        "100ms",
+        "-F",
+        "999",
+        "--show-idle",
+        "--show-user",
+        "--stats",
+        "-",
+    ]);
+    expect_success(&output);
+    let stats: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(stats["seen"].as_u64() > Some(0), "{stats}");
+}

@@ -93,7 +93,7 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
 
     let (files, stop) = open(args)?;
     let stdout = match () {
-        () if files.outputs.iter().any(|(output, _)| output.is_stdout()) => Stdout::Silent,
+        () if files.any_is_stdout() => Stdout::Silent,
         () if args.quiet && !args.output.is_empty() => Stdout::Silent,
         () if std::io::stdout().is_terminal() => Stdout::Report,
         () => Stdout::Folded,
@@ -275,6 +275,17 @@ struct Files {
     outputs: Vec<(Output, Format)>,
     stats: Option<Output>,
     stats_windows: Option<Output>,
+}
+
+impl Files {
+    /// Whether standard output is taken: two texts there would be neither.
+    fn any_is_stdout(&self) -> bool {
+        let files = self.outputs.iter().map(|(output, _)| output);
+        files
+            .chain(&self.stats)
+            .chain(&self.stats_windows)
+            .any(Output::is_stdout)
+    }
 }
 
 fn open(args: &RecordArgs) -> Result<(Files, Stop), Failure> {
