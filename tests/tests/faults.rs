@@ -340,3 +340,26 @@ fn statistics_on_standard_output_are_alone_there() {
     let stats: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(stats["seen"].as_u64() > Some(0), "{stats}");
 }
+
+#[test]
+fn without_sys_doctor_and_record_agree() {
+    let _live = live!();
+    let script = r#"mount -t tmpfs none /sys || exit 77; "$0" doctor; "$0" -q -d 100ms"#;
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .arg(kprof().get_program())
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    if output.status.code() == Some(77) || said.contains("unshare") {
+        return eprintln!("skipped: no private mounts here: {said}");
+    }
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("mount -t sysfs"),
+        "{said}"
+    );
+    let doctor = stdout(&output);
+    assert!(doctor.contains("kprof can't record here"), "{doctor}");
+    assert!(doctor.contains("mount -t sysfs"), "{doctor}");
+}

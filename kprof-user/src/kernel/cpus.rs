@@ -2,14 +2,21 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::refusal::{self, Lack};
+
 /// No kernel numbers CPUs beyond this (`CONFIG_NR_CPUS` is at most 8192).
 const MAX_CPU: u32 = 8191;
 
 /// The CPUs that are online now, ascending.
 pub fn online() -> Result<Vec<u32>> {
     const PATH: &str = "/sys/devices/system/cpu/online";
-    let text = std::fs::read_to_string(PATH)
-        .with_context(|| format!("cannot read {PATH} for the CPUs that are online"))?;
+    let text = match std::fs::read_to_string(PATH) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let Lack { cause, mend, .. } = refusal::no_sys();
+            bail!("cannot tell which CPUs are online: {cause}. {mend}")
+        }
+        text => text.with_context(|| format!("cannot read {PATH} for the CPUs that are online"))?,
+    };
     parse_list(text.trim()).with_context(|| format!("cannot understand {PATH}"))
 }
 

@@ -166,6 +166,15 @@ pub fn no_perf_events() -> Lack {
     )
 }
 
+/// The CPUs are not to be seen.
+pub fn no_sys() -> Lack {
+    lack(
+        "/sys, which tells the CPUs, is not mounted",
+        CANT_RECORD,
+        "Run: `sudo mount -t sysfs sysfs /sys`",
+    )
+}
+
 /// A kernel without BPF, or without what attaches it to perf events.
 pub fn no_bpf() -> Lack {
     lack(
