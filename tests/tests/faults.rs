@@ -363,3 +363,28 @@ fn without_sys_doctor_and_record_agree() {
     assert!(doctor.contains("kprof can't record here"), "{doctor}");
     assert!(doctor.contains("mount -t sysfs"), "{doctor}");
 }
+
+#[test]
+fn a_user_namespace_is_named() {
+    let _live = live!();
+    let script = r#""$0" -q -d 100ms; test $? = 1 && "$0" doctor >&2; echo"#;
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script])
+        .arg(kprof().get_program())
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    if said.contains("unshare") {
+        return eprintln!("skipped: no user namespaces here: {said}");
+    }
+    let first = said.lines().next().unwrap();
+    assert!(
+        first.starts_with("kprof: cannot") && first.contains("user namespace"),
+        "{said}"
+    );
+    assert!(said.contains("kprof can't record here"), "{said}");
+    assert!(
+        !said.contains("5.11.") && !said.contains("security module"),
+        "{said}"
+    );
+}
