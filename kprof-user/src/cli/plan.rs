@@ -88,7 +88,9 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         std::fs::File::open(vmlinux)
             .with_context(|| format!("read --vmlinux {}", vmlinux.display()))?;
     }
-    let progress = !args.quiet && std::io::stderr().is_terminal();
+    // A dumb terminal can't take back what it shows.
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let progress = !args.quiet && !dumb && std::io::stderr().is_terminal();
     let window = window(&sampling, cpu_count, duration, args.interval, progress);
 
     let (files, stop) = open(args)?;
