@@ -41,8 +41,18 @@ pub(super) fn explain(
         thousands(accounting.seen),
         thousands(accounting.filtered),
     )];
-    if let Some((before, after)) = snapshots {
-        let filters = &plan.request.filters;
+    let filters = &plan.request.filters;
+    let any_thread = filters.comm.is_none()
+        && filters.pids.is_empty()
+        && filters.tids.is_empty()
+        && !filters.kthreads;
+    if any_thread && let Some(cgroup) = filters.cgroups.first() {
+        // Which threads are meant is the kernel's to say: the snapshots don't know cgroups.
+        lines.push(format!(
+            "no thread in it ran when a sample was taken; `cat {}/cgroup.threads` lists those in it",
+            printable(&cgroup.display().to_string())
+        ));
+    } else if let Some((before, after)) = snapshots {
         let meant = |thread: &Thread| {
             filters
                 .comm
@@ -213,6 +223,39 @@ mod tests {
         };
         assert_eq!(hidden(&user, &show), None);
         assert_eq!(hidden(&add(Context::Task, 1), &Show::default()), None);
+    }
+
+    #[test]
+    fn with_a_cgroup_alone_no_other_threads_are_blamed() {
+        use clap::Parser as _;
+        let words = ["kprof", "-q", "-e", "cpu-clock", "--cgroup", "."];
+        let args = super::super::Cli::try_parse_from(words).unwrap().record;
+        let Ok((plan, _)) = super::super::plan::plan(&args) else {
+            return eprintln!("skipped: no cgroup2 mount");
+        };
+        let accounting = Accounting {
+            seen: 5,
+            filtered: 5,
+            ..Accounting::default()
+        };
+        let mut after = Snapshot::default();
+        after.threads.push(Thread {
+            tid: 7,
+            tgid: 7,
+            comm: "bystander".to_owned(),
+            kernel: false,
+            cpu_ns: 0,
+            start_ticks: 0,
+        });
+        let before = Snapshot::default();
+        let text = explain(
+            &plan,
+            &accounting,
+            Some((&before, &after)),
+            Duration::from_secs(1),
+        );
+        assert!(text.contains("cgroup.threads"), "{text}");
+        assert!(!text.contains("bystander"), "{text}");
     }
 
     #[test]
