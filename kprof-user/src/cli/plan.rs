@@ -73,7 +73,7 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
     let duration = (!args.duration.is_zero()).then_some(args.duration);
     check_times(args, duration)?;
     let event = Event::parse(&args.event).map_err(Failure::Usage)?;
-    let sampling = sampling(args, &event);
+    let sampling = sampling(args, &event)?;
     sampling.check().map_err(Failure::Usage)?;
     if args.max_stacks == Some(0) {
         return Err(Failure::usage(
@@ -144,17 +144,28 @@ fn check_times(args: &RecordArgs, duration: Option<Duration>) -> Result<(), Fail
     }
 }
 
-fn sampling(args: &RecordArgs, event: &Event) -> Sampling {
+fn sampling(args: &RecordArgs, event: &Event) -> Result<Sampling, Failure> {
     match (args.freq, args.period) {
-        (_, Some(period)) => Sampling::Period(period),
-        (Some(hz), None) => Sampling::Frequency(hz),
-        // A tracepoint is taken each time, as in perf: a rate of something rare would catch nothing.
-        (None, None) if event.type_ == TRACEPOINT => Sampling::Period(1),
-        (None, None) => Sampling::Frequency(DEFAULT_FREQUENCY),
+        // A tracepoint's program runs at every hit, so that there is no rate to keep.
+        (Some(hz), _) if event.type_ == TRACEPOINT => Err(Failure::usage(format!(
+            "-F {hz} can't be kept with {}: a tracepoint is sampled at every hit, or with --period N at one in N",
+            event.name
+        ))),
+        (_, Some(period)) if event.type_ == TRACEPOINT && u32::try_from(period).is_err() => {
+            Err(Failure::usage(format!(
+                "--period {period} is past the limit of {} for tracepoints",
+                u32::MAX
+            )))
+        }
+        (_, Some(period)) => Ok(Sampling::Period(period)),
+        (Some(hz), None) => Ok(Sampling::Frequency(hz)),
+        (None, None) if event.type_ == TRACEPOINT => Ok(Sampling::Period(1)),
+        (None, None) => Ok(Sampling::Frequency(DEFAULT_FREQUENCY)),
     }
 }
 
-fn chosen_cpus(list: &str) -> Result<Vec<u32>, Failure> {
+/// The CPUs of a list that are online, and how many are not.
+fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
     let chosen = cpus::parse_list(list)
         .context("--cpu")
         .map_err(Failure::Usage)?;
@@ -386,3 +397,45 @@ mod tests {
         assert!(is_user_task(pid) && !is_user_task(2));
     }
 }
+    #[test]
+    fn a_tracepoint_keeps_no_rate() {
+        use clap::Parser as _;
+        let event = Event {
+            name: "a:b".to_owned(),
+            type_: TRACEPOINT,
+            ..Event::parse("cpu-clock").unwrap()
+        };
+        let sampling_of = |words: &[&str]| {
+            let words = std::iter::once("kprof").chain(words.iter().copied());
+            let cli = super::super::Cli::try_parse_from(words).unwrap();
+            sampling(&cli.record, &event).map_err(|failure| failure.lines().join("\n"))
+        };
+        assert_eq!(sampling_of(&[]), Ok(Sampling::Period(1)));
+        assert_eq!(sampling_of(&["--period", "9"]), Ok(Sampling::Period(9)));
+        assert!(sampling_of(&["-F", "99"]).unwrap_err().contains("--period"));
+        assert!(sampling_of(&["--period", "5000000000"]).is_err());
+    }
+
+    #[test]
+    fn cpus_that_are_not_online_are_counted() {
+        let (there, absent) = chosen_cpus("0,8190-8191").unwrap();
+        assert_eq!((there, absent), (vec![0], 2));
+    }
+
+    #[test]
+    fn a_cgroup_given_twice_is_one() {
+        let Ok(args) = cgroup_args(9, ".") else {
+            return eprintln!("skipped: no cgroup2 mount");
+        };
+        assert_eq!(filters(&args).unwrap().cgroups.len(), 1);
+    }
+
+    /// Arguments with a cgroup so many times.
+    fn cgroup_args(times: usize, path: &str) -> anyhow::Result<RecordArgs> {
+        use clap::Parser as _;
+        cgroup::resolve(path.as_ref())?;
+        let words = ["--cgroup", path].repeat(times);
+        let cli = super::super::Cli::try_parse_from(std::iter::once("kprof").chain(words)).unwrap();
+        Ok(cli.record)
+    }
+
