@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use kprof_ebpf::config::MAX_CGROUPS;
 
 use super::args::{DEFAULT_FREQUENCY, RecordArgs};
 use super::failure::Failure;
 use super::output::Output;
+use super::say::say;
 use super::signals::Stop;
 use crate::capture::{Filters, Request};
 use crate::format::Format;
@@ -80,7 +82,8 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
             "--max-stacks 0 leaves no room for any stack; leave it out to have it worked out",
         ));
     }
-    let cpus = args.cpu.as_deref().map(chosen_cpus).transpose()?;
+    let chosen = args.cpu.as_deref().map(chosen_cpus).transpose()?;
+    let (cpus, absent) = chosen.unzip();
     let filters = filters(args)?;
     let online = cpus::online()?.len();
     let cpu_count = cpus.as_ref().map_or(online, Vec::len) as u64;
@@ -94,6 +97,12 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
     let window = window(&sampling, cpu_count, duration, args.interval, progress);
 
     let (files, stop) = open(args)?;
+    if let (Some(list), Some(absent @ 1..), false) = (&args.cpu, absent, args.quiet) {
+        say(format_args!(
+            "{absent} of the CPUs of --cpu {list} {} not online; the others are sampled",
+            if absent == 1 { "is" } else { "are" }
+        ));
+    }
     let stdout = match () {
         () if files.any_is_stdout() => Stdout::Silent,
         () if args.quiet && !args.output.is_empty() => Stdout::Silent,
@@ -170,10 +179,8 @@ fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
         .context("--cpu")
         .map_err(Failure::Usage)?;
     let online = cpus::online()?;
-    let there: Vec<u32> = chosen
-        .into_iter()
-        .filter(|cpu| online.contains(cpu))
-        .collect();
+    let (there, absent): (Vec<u32>, Vec<u32>) =
+        chosen.into_iter().partition(|cpu| online.contains(cpu));
     if there.is_empty() {
         let online: Vec<String> = online.iter().map(u32::to_string).collect();
         return Err(Failure::usage(format!(
@@ -181,7 +188,7 @@ fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
             online.join(",")
         )));
     }
-    Ok(there)
+    Ok((there, absent.len()))
 }
 
 fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
@@ -209,8 +216,19 @@ fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
     for &tid in &args.tid {
         targets::thread_exists(tid).with_context(|| format!("--tid {tid}"))?;
     }
+    let mut cgroups = Vec::new();
     for path in &args.cgroup {
-        cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
+        let group =
+            cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
+        if !cgroups.contains(&group.path) {
+            cgroups.push(group.path);
+        }
+    }
+    if cgroups.len() > MAX_CGROUPS {
+        return Err(Failure::usage(format!(
+            "--cgroup can tell {MAX_CGROUPS} cgroups apart, {} are given; give one above them",
+            cgroups.len()
+        )));
     }
     let (mut pids, mut tids) = (args.pid.clone(), args.tid.clone());
     pids.sort_unstable();
@@ -240,7 +258,7 @@ fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
         pids,
         tids,
         kthreads: args.kthreads,
-        cgroups: args.cgroup.clone(),
+        cgroups,
     })
 }
 
@@ -391,13 +409,6 @@ mod tests {
     }
 
     #[test]
-    fn threads_belong_to_processes() {
-        let pid = std::process::id();
-        assert!(belongs(pid, pid) && !belongs(1, pid));
-        assert!(is_user_task(pid) && !is_user_task(2));
-    }
-}
-    #[test]
     fn a_tracepoint_keeps_no_rate() {
         use clap::Parser as _;
         let event = Event {
@@ -439,3 +450,10 @@ mod tests {
         Ok(cli.record)
     }
 
+    #[test]
+    fn threads_belong_to_processes() {
+        let pid = std::process::id();
+        assert!(belongs(pid, pid) && !belongs(1, pid));
+        assert!(is_user_task(pid) && !is_user_task(2));
+    }
+}
