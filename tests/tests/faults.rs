@@ -28,7 +28,8 @@ fn ctrl_c_ends_early_and_everything_is_written() {
         );
         let mut child = kprof()
             .args(["-d", "0", "-F", "999", "-o", &file, "--stats", &stats])
-            .stdout(Stdio::piped())
+            // Not a pipe that nobody reads: on a busy machine the stacks fill it.
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         // A debug build takes its time to start on a busy machine.
@@ -303,27 +304,6 @@ fn names_do_not_drive_the_terminal() {
 }
 
 #[test]
-fn a_file_over_the_size_limit_is_one_line_and_leaves_nothing() {
-    let _live = live!();
-    let folder = tempfile::tempdir().unwrap();
-    let script =
-        r#"ulimit -f 1; exec "$1" -q -d 200ms -F 999 --show-idle --show-user -o "$0/k.svg""#;
-    let output = Command::new("sh")
-        .args(["-c", script])
-        .arg(folder.path())
-        .arg(kprof().get_program())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = stderr(&output);
-    assert!(
-        said.lines().count() == 1 && said.contains("k.svg: "),
-        "{said}"
-    );
-    assert_eq!(names(folder.path()), Vec::<String>::new());
-}
-
-#[test]
 fn statistics_on_standard_output_are_alone_there() {
     let _live = live!();
     let output = run(&[
@@ -339,52 +319,4 @@ fn statistics_on_standard_output_are_alone_there() {
     expect_success(&output);
     let stats: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(stats["seen"].as_u64() > Some(0), "{stats}");
-}
-
-#[test]
-fn without_sys_doctor_and_record_agree() {
-    let _live = live!();
-    let script = r#"mount -t tmpfs none /sys || exit 77; "$0" doctor; "$0" -q -d 100ms"#;
-    let output = Command::new("unshare")
-        .args(["-m", "sh", "-c", script])
-        .arg(kprof().get_program())
-        .output()
-        .unwrap();
-    let said = stderr(&output);
-    if output.status.code() == Some(77) || said.contains("unshare") {
-        return eprintln!("skipped: no private mounts here: {said}");
-    }
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.lines().count() == 1 && said.contains("mount -t sysfs"),
-        "{said}"
-    );
-    let doctor = stdout(&output);
-    assert!(doctor.contains("kprof can't record here"), "{doctor}");
-    assert!(doctor.contains("mount -t sysfs"), "{doctor}");
-}
-
-#[test]
-fn a_user_namespace_is_named() {
-    let _live = live!();
-    let script = r#""$0" -q -d 100ms; test $? = 1 && "$0" doctor >&2; echo"#;
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", script])
-        .arg(kprof().get_program())
-        .output()
-        .unwrap();
-    let said = stderr(&output);
-    if said.contains("unshare") {
-        return eprintln!("skipped: no user namespaces here: {said}");
-    }
-    let first = said.lines().next().unwrap();
-    assert!(
-        first.starts_with("kprof: cannot") && first.contains("user namespace"),
-        "{said}"
-    );
-    assert!(said.contains("kprof can't record here"), "{said}");
-    assert!(
-        !said.contains("5.11.") && !said.contains("security module"),
-        "{said}"
-    );
 }
