@@ -72,3 +72,23 @@ fn a_user_namespace_is_named() {
         "{said}"
     );
 }
+
+#[test]
+fn hidden_symbols_are_told_with_what_mends_it() {
+    let _live = live!();
+    let output = Command::new("setpriv")
+        .arg("--bounding-set=-syslog")
+        .arg(kprof().get_program())
+        .args(["-d", "300ms", "-F", "999", "--show-idle"])
+        .output();
+    let output = match output {
+        Ok(output) if stdout(&output).contains("symbols hidden") => output,
+        other => return eprintln!("skipped: symbols can't be hidden here: {other:?}"),
+    };
+    expect_success(&output);
+    let said = stderr(&output);
+    assert!(
+        said.lines().count() == 1 && said.contains("this process lacks CAP_SYSLOG"),
+        "{said}"
+    );
+}

@@ -14,8 +14,9 @@ use super::store::RawStore;
 use super::usage;
 use crate::capture::RawWindow;
 use crate::format::{Format, stats};
+use crate::kernel::refusal::{self, Lack, Situation};
 use crate::kernel::sampling::Sampling;
-use crate::profile::{Accounting, Meta, Profile};
+use crate::profile::{Accounting, Frame, Meta, Profile, UnknownReason};
 
 /// Takes in windows and writes the outputs.
 pub(super) struct Emitter {
@@ -32,6 +33,8 @@ pub(super) struct Emitter {
     window_lines: Vec<u8>,
     /// The reader of standard output is there.
     reader: bool,
+    /// The kernel hid its symbols, so that frames have no names.
+    symbols_hidden: bool,
 }
 
 impl Emitter {
@@ -49,6 +52,7 @@ impl Emitter {
             raw: RawStore::default(),
             window_lines: Vec::new(),
             reader: true,
+            symbols_hidden: false,
         })
     }
 
@@ -109,6 +113,12 @@ impl Emitter {
             false => self.name_raw().map(|window| self.whole = window),
         };
         errors.extend(named.err());
+        if self.symbols_hidden && !self.plan.quiet {
+            let Lack { cause, mend, .. } = refusal::hidden_symbols(&Situation::now());
+            say(format_args!(
+                "kernel functions have no names here: {cause}. {mend}"
+            ));
+        }
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
         let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
@@ -167,6 +177,15 @@ impl Emitter {
         self.namer
             .add_window(&window, &mut profile)
             .context("naming stack frames")?;
+        self.symbols_hidden |= profile.frames().any(|frame| {
+            matches!(
+                frame,
+                Frame::Unknown {
+                    reason: UnknownReason::SymbolsHidden,
+                    ..
+                }
+            )
+        });
         Ok(profile)
     }
 

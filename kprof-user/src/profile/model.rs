@@ -117,6 +117,11 @@ impl Profile {
         &self.frames.items[id.0 as usize]
     }
 
+    /// All frames, each once.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.items.iter()
+    }
+
     /// The frames of a stack, outermost first.
     pub fn stack(&self, id: StackId) -> &[FrameId] {
         &self.stacks.items[id.0 as usize]
