@@ -1,6 +1,5 @@
 //! The `kprof` program: turns the outcome into messages and an exit code, and nothing else.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use kprof::cli::{EXIT_INTERRUPTED, Failure};
@@ -10,8 +9,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     for line in failure.lines() {
-        // Nobody is left to tell if standard error is gone.
-        let _ = writeln!(std::io::stderr(), "kprof: {line}");
+        kprof::cli::say(line);
     }
     match failure {
         Failure::Failed(_) => ExitCode::from(1),

@@ -23,6 +23,9 @@ kprof_tests::suite![
     a_thread_that_changes_its_name_is_seen_under_each,
     a_target_that_exits_ends_the_capture,
     nothing_matched_explains_itself,
+    a_standard_error_that_is_full_or_gone_ends_nothing,
+    names_do_not_drive_the_terminal,
+    statistics_on_standard_output_are_alone_there,
 ];
 
 fn path(folder: &Path, name: &str) -> String {
@@ -40,7 +43,8 @@ fn ctrl_c_ends_early_and_everything_is_written() -> Outcome {
         );
         let mut child = kprof()
             .args(["-d", "0", "-F", "999", "-o", &file, "--stats", &stats])
-            .stdout(Stdio::piped())
+            // Not a pipe that nobody reads: on a busy machine the stacks fill it.
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         // Half a second's worth of one CPU at least.
@@ -304,5 +308,65 @@ fn nothing_matched_explains_itself() -> Outcome {
             .contains("</svg>")
     );
     json(files[2].as_ref());
+    Ok(())
+}
+
+fn a_standard_error_that_is_full_or_gone_ends_nothing() -> Outcome {
+    let _live = live()?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "k.svg");
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let (reader, gone) = std::io::pipe().unwrap();
+    drop(reader);
+    for stderr in [Stdio::from(full), Stdio::from(gone)] {
+        let status = kprof()
+            .args(["-d", "100ms", "--comm", "kp-nobody", "-o", &file])
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+        std::fs::remove_file(&file).unwrap();
+    }
+    Ok(())
+}
+
+fn names_do_not_drive_the_terminal() -> Outcome {
+    let _live = live()?;
+    let _busy = Burner::start(&["kp\x1b[2Jx\n"], MS(50), MS(1));
+    for pattern in ["kp\x1b[2Jz\n", "kp\x1b[2Jx\n"] {
+        // Both the name asked for and the names like it are told; the second one matches, on no CPU.
+        let output = run(&["-d", "100ms", "--comm", pattern, "--kthreads"]);
+        expect_success(&output);
+        let said = stderr(&output);
+        assert!(said.contains(r"kp\u{1b}[2J"), "{said}");
+        assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said}");
+        assert!(
+            said.lines().all(|line| line.starts_with("kprof: ")),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+    Ok(())
+}
+
+fn statistics_on_standard_output_are_alone_there() -> Outcome {
+    let _live = live()?;
+    let output = run(&[
+        "-d",
+        "100ms",
+        "-F",
+        "999",
+        "--show-idle",
+        "--show-user",
+        "--stats",
+        "-",
+    ]);
+    expect_success(&output);
+    let stats: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(stats["seen"].as_u64() > Some(0), "{stats}");
     Ok(())
 }

@@ -6,12 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kprof_tests::lack::{self, capability};
-use kprof_tests::{Outcome, Skip, kprof, live, names, stderr, stdout};
+use kprof_tests::{Outcome, kprof, live, names, stderr, stdout};
 
 kprof_tests::suite![
     a_user_without_rights_is_told_how_to_get_them,
     each_capability_that_is_missing_is_named,
-    a_capture_without_names_says_why,
     a_system_call_filter_is_recognized,
     an_output_that_cannot_be_written_is_found_before_the_kernel_is_touched,
     a_rate_over_the_limit_names_the_limit_and_how_to_raise_it,
@@ -119,38 +118,6 @@ fn each_capability_that_is_missing_is_named() -> Outcome {
         assert_words(&said, &[words, "--cap-add BPF --cap-add PERFMON"]);
         assert!(!said.contains("sudo kprof"), "sudo is no mend here: {said}");
     }
-    Ok(())
-}
-
-fn a_capture_without_names_says_why() -> Outcome {
-    let _live = live()?;
-    let setting = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap();
-        text.trim().parse::<i32>().unwrap()
-    };
-    if setting("kptr_restrict") == 0 && setting("perf_event_paranoid") <= 1 {
-        let why = "the kernel shows its symbols to everybody (kernel.kptr_restrict=0)";
-        return Err(Skip::because(why));
-    }
-    let place = Place::new();
-    let mut command = Command::new(&place.program);
-    command.current_dir(place.out()).args([
-        "-d",
-        "500ms",
-        "-F",
-        "999",
-        "--show-idle",
-        "-o",
-        "k.folded",
-    ]);
-    lack::without_capabilities(&mut command, &[capability::SYSLOG]);
-    let output = command.output().unwrap();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let folded = std::fs::read_to_string(place.out().join("k.folded")).unwrap();
-    assert!(folded.contains("[unknown: symbols hidden]"), "{folded}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert_words(&said, &["functions have no names", "CAP_SYSLOG"]);
     Ok(())
 }
 

@@ -9,13 +9,14 @@ use super::machine::{Machine, Namer};
 use super::nothing;
 use super::output::Output;
 use super::plan::{Plan, Stdout};
+use super::say::say;
 use super::store::RawStore;
 use super::usage;
 use crate::capture::RawWindow;
 use crate::format::{Format, stats};
-use crate::kernel::refusal;
+use crate::kernel::refusal::{self, Lack, Situation};
 use crate::kernel::sampling::Sampling;
-use crate::profile::{Accounting, Meta, Profile, UnknownReason};
+use crate::profile::{Accounting, Frame, Meta, Profile, UnknownReason};
 
 /// Takes in windows and writes the outputs.
 pub(super) struct Emitter {
@@ -32,8 +33,8 @@ pub(super) struct Emitter {
     window_lines: Vec<u8>,
     /// The reader of standard output is there.
     reader: bool,
-    /// The kernel hid the names of some frames.
-    nameless: bool,
+    /// The kernel hid its symbols, so that frames have no names.
+    symbols_hidden: bool,
 }
 
 impl Emitter {
@@ -51,7 +52,7 @@ impl Emitter {
             raw: RawStore::default(),
             window_lines: Vec::new(),
             reader: true,
-            nameless: false,
+            symbols_hidden: false,
         })
     }
 
@@ -112,17 +113,17 @@ impl Emitter {
             false => self.name_raw().map(|window| self.whole = window),
         };
         errors.extend(named.err());
-        if self.nameless && !self.plan.quiet {
-            eprintln!(
-                "kprof: functions have no names: {}",
-                refusal::hidden_symbols_now()
-            );
+        if self.symbols_hidden && !self.plan.quiet {
+            let Lack { cause, mend, .. } = refusal::hidden_symbols(&Situation::now());
+            say(format_args!(
+                "kernel functions have no names here: {cause}. {mend}"
+            ));
         }
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
         let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
         if let Some(text) = hidden.as_deref().filter(|_| !self.plan.quiet) {
-            eprintln!("kprof: {text}");
+            say(text);
         }
         let explanation = explanation.or(hidden.as_deref());
         if !streaming {
@@ -141,7 +142,7 @@ impl Emitter {
             let path = output.path.clone();
             let written = output.write(|out| format.write(&self.whole, show, explanation, out));
             match written {
-                Ok(()) if *progress => eprintln!("kprof: wrote {}", path.display()),
+                Ok(()) if *progress => say(format_args!("wrote {}", path.display())),
                 Ok(()) => {}
                 Err(error) => errors.push(error),
             }
@@ -176,7 +177,15 @@ impl Emitter {
         self.namer
             .add_window(&window, &mut profile)
             .context("naming stack frames")?;
-        self.nameless |= profile.lacks_names(UnknownReason::SymbolsHidden);
+        self.symbols_hidden |= profile.frames().any(|frame| {
+            matches!(
+                frame,
+                Frame::Unknown {
+                    reason: UnknownReason::SymbolsHidden,
+                    ..
+                }
+            )
+        });
         Ok(profile)
     }
 

@@ -22,6 +22,7 @@ mod progress;
 mod record;
 #[cfg(test)]
 mod record_tests;
+mod say;
 mod signals;
 mod store;
 mod usage;
@@ -30,6 +31,7 @@ mod values;
 pub use args::{Cli, Command, RecordArgs};
 pub use doctor::DoctorArgs;
 pub use failure::Failure;
+pub use say::say;
 
 /// Exit code of a run that was interrupted before it captured anything, or while it wrote its outputs.
 pub const EXIT_INTERRUPTED: i32 = 130;

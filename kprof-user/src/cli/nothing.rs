@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::values::{thousands, time_words};
+use crate::format::printable;
 use crate::kernel::comm::Patterns;
 use crate::kernel::nearest;
 use crate::kernel::threads::{Snapshot, Thread};
@@ -29,18 +30,29 @@ pub(super) fn explain(
     if accounting.seen == 0 {
         return format!("no samples: the event {event} did not come in {time} on the CPUs sampled");
     }
+    let filters = printable(&plan.filters);
     let mut lines = vec![format!(
         "nothing matched {}: of {} samples of {event} in {time}, {} were of other threads{lost}",
-        if plan.filters.is_empty() {
+        if filters.is_empty() {
             "anything"
         } else {
-            &plan.filters
+            &filters
         },
         thousands(accounting.seen),
         thousands(accounting.filtered),
     )];
-    if let Some((before, after)) = snapshots {
-        let filters = &plan.request.filters;
+    let filters = &plan.request.filters;
+    let any_thread = filters.comm.is_none()
+        && filters.pids.is_empty()
+        && filters.tids.is_empty()
+        && !filters.kthreads;
+    if any_thread && let Some(cgroup) = filters.cgroups.first() {
+        // Which threads are meant is the kernel's to say: the snapshots don't know cgroups.
+        lines.push(format!(
+            "no thread in it ran when a sample was taken; `cat {}/cgroup.threads` lists those in it",
+            printable(&cgroup.display().to_string())
+        ));
+    } else if let Some((before, after)) = snapshots {
         let meant = |thread: &Thread| {
             filters
                 .comm
@@ -101,7 +113,10 @@ fn matching_use(matching: &[&Thread], used: &[Thread], plan: &Plan, elapsed: Dur
     let names: Vec<String> = threads
         .iter()
         .take(SHOWN)
-        .map(|(ns, t)| format!("{} ({}) {} ms", t.comm, t.tid, ns / 1_000_000))
+        .map(|(ns, t)| {
+            let name = printable(&t.comm);
+            format!("{name} ({}) {} ms", t.tid, ns / 1_000_000)
+        })
         .collect();
     let more = if threads.len() > SHOWN { ", …" } else { "" };
     let why = if total == 0 {
@@ -142,11 +157,11 @@ fn closest(patterns: Option<&Patterns>, threads: &Snapshot) -> String {
         }
     }
     names.sort();
-    let near: Vec<&str> = names
+    let near: Vec<String> = names
         .iter()
         .filter(|(d, _)| *d <= 4)
         .take(SHOWN)
-        .map(|(_, name)| *name)
+        .map(|(_, name)| printable(name))
         .collect();
     match near.as_slice() {
         [] => "; `ps -eo comm` lists the names there are".into(),
@@ -208,6 +223,39 @@ mod tests {
         };
         assert_eq!(hidden(&user, &show), None);
         assert_eq!(hidden(&add(Context::Task, 1), &Show::default()), None);
+    }
+
+    #[test]
+    fn with_a_cgroup_alone_no_other_threads_are_blamed() {
+        use clap::Parser as _;
+        let words = ["kprof", "-q", "-e", "cpu-clock", "--cgroup", "."];
+        let args = super::super::Cli::try_parse_from(words).unwrap().record;
+        let Ok((plan, _)) = super::super::plan::plan(&args) else {
+            crate::skip::skip!("no cgroup2 mount");
+        };
+        let accounting = Accounting {
+            seen: 5,
+            filtered: 5,
+            ..Accounting::default()
+        };
+        let mut after = Snapshot::default();
+        after.threads.push(Thread {
+            tid: 7,
+            tgid: 7,
+            comm: "bystander".to_owned(),
+            kernel: false,
+            cpu_ns: 0,
+            start_ticks: 0,
+        });
+        let before = Snapshot::default();
+        let text = explain(
+            &plan,
+            &accounting,
+            Some((&before, &after)),
+            Duration::from_secs(1),
+        );
+        assert!(text.contains("cgroup.threads"), "{text}");
+        assert!(!text.contains("bystander"), "{text}");
     }
 
     #[test]

@@ -85,11 +85,10 @@ impl Output {
                 if path.file_name().is_none() || path.to_string_lossy().ends_with('/') {
                     bail!("write {}: this names no file", path.display());
                 }
-                let file = temporary_beside(path, 0o666).with_context(action)?;
-                Sink::Replace {
-                    file,
-                    target: path.into(),
-                }
+                // A link to a file that is not there yet means that file.
+                let target = followed(path);
+                let file = temporary_beside(&target, 0o666).with_context(action)?;
+                Sink::Replace { file, target }
             }
             Err(error) => return Err(error).with_context(action),
         };
@@ -171,6 +170,15 @@ fn inherited(path: &Path) -> Option<i32> {
             .parse()
             .ok(),
     }
+}
+
+/// Where the links at a path's end lead; the kernel has found that they end, so that this does.
+fn followed(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    while let Ok(link) = fs::read_link(&path) {
+        path = path.parent().unwrap_or(Path::new("")).join(link);
+    }
+    path
 }
 
 /// A hidden temporary file in the folder of `target`; `mode` is narrowed by the umask.
@@ -269,6 +277,22 @@ mod tests {
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o640
         );
+    }
+
+    #[test]
+    fn a_link_to_a_file_to_come_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("new.svg"), dir.path().join("link.svg"));
+        std::os::unix::fs::symlink("link2.svg", &link).unwrap();
+        std::os::unix::fs::symlink("new.svg", dir.path().join("link2.svg")).unwrap();
+        let output = Output::open(&link).unwrap();
+        assert!(output.same_place(&Output::open(&file).unwrap()));
+        output.write(|out| Ok(out.write_all(b"new")?)).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        let astray = dir.path().join("astray.svg");
+        std::os::unix::fs::symlink("no/such/x.svg", &astray).unwrap();
+        assert!(Output::open(&astray).is_err());
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use kprof_ebpf::config::MAX_CGROUPS;
 
 use super::args::{DEFAULT_FREQUENCY, RecordArgs};
 use super::failure::Failure;
 use super::output::Output;
+use super::say::say;
 use super::signals::Stop;
 use crate::capture::{Filters, Request};
 use crate::format::Format;
@@ -73,14 +75,15 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
     let duration = (!args.duration.is_zero()).then_some(args.duration);
     check_times(args, duration)?;
     let event = Event::parse(&args.event).map_err(Failure::Usage)?;
-    let sampling = sampling(args, &event);
+    let sampling = sampling(args, &event)?;
     sampling.check().map_err(Failure::Usage)?;
     if args.max_stacks == Some(0) {
         return Err(Failure::usage(
             "--max-stacks 0 leaves no room for any stack; leave it out to have it worked out",
         ));
     }
-    let cpus = args.cpu.as_deref().map(chosen_cpus).transpose()?;
+    let chosen = args.cpu.as_deref().map(chosen_cpus).transpose()?;
+    let (cpus, absent) = chosen.unzip();
     let filters = filters(args)?;
     let online = cpus::online()?.len();
     let cpu_count = cpus.as_ref().map_or(online, Vec::len) as u64;
@@ -88,12 +91,20 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         std::fs::File::open(vmlinux)
             .with_context(|| format!("read --vmlinux {}", vmlinux.display()))?;
     }
-    let progress = !args.quiet && std::io::stderr().is_terminal();
+    // A dumb terminal can't take back what it shows.
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let progress = !args.quiet && !dumb && std::io::stderr().is_terminal();
     let window = window(&sampling, cpu_count, duration, args.interval, progress);
 
     let (files, stop) = open(args)?;
+    if let (Some(list), Some(absent @ 1..), false) = (&args.cpu, absent, args.quiet) {
+        say(format_args!(
+            "{absent} of the CPUs of --cpu {list} {} not online; the others are sampled",
+            if absent == 1 { "is" } else { "are" }
+        ));
+    }
     let stdout = match () {
-        () if files.outputs.iter().any(|(output, _)| output.is_stdout()) => Stdout::Silent,
+        () if files.any_is_stdout() => Stdout::Silent,
         () if args.quiet && !args.output.is_empty() => Stdout::Silent,
         () if std::io::stdout().is_terminal() => Stdout::Report,
         () => Stdout::Folded,
@@ -142,25 +153,34 @@ fn check_times(args: &RecordArgs, duration: Option<Duration>) -> Result<(), Fail
     }
 }
 
-fn sampling(args: &RecordArgs, event: &Event) -> Sampling {
+fn sampling(args: &RecordArgs, event: &Event) -> Result<Sampling, Failure> {
     match (args.freq, args.period) {
-        (_, Some(period)) => Sampling::Period(period),
-        (Some(hz), None) => Sampling::Frequency(hz),
-        // A tracepoint is taken each time, as in perf: a rate of something rare would catch nothing.
-        (None, None) if event.type_ == TRACEPOINT => Sampling::Period(1),
-        (None, None) => Sampling::Frequency(DEFAULT_FREQUENCY),
+        // A tracepoint's program runs at every hit, so that there is no rate to keep.
+        (Some(hz), _) if event.type_ == TRACEPOINT => Err(Failure::usage(format!(
+            "-F {hz} can't be kept with {}: a tracepoint is sampled at every hit, or with --period N at one in N",
+            event.name
+        ))),
+        (_, Some(period)) if event.type_ == TRACEPOINT && u32::try_from(period).is_err() => {
+            Err(Failure::usage(format!(
+                "--period {period} is past the limit of {} for tracepoints",
+                u32::MAX
+            )))
+        }
+        (_, Some(period)) => Ok(Sampling::Period(period)),
+        (Some(hz), None) => Ok(Sampling::Frequency(hz)),
+        (None, None) if event.type_ == TRACEPOINT => Ok(Sampling::Period(1)),
+        (None, None) => Ok(Sampling::Frequency(DEFAULT_FREQUENCY)),
     }
 }
 
-fn chosen_cpus(list: &str) -> Result<Vec<u32>, Failure> {
+/// The CPUs of a list that are online, and how many are not.
+fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
     let chosen = cpus::parse_list(list)
         .context("--cpu")
         .map_err(Failure::Usage)?;
     let online = cpus::online()?;
-    let there: Vec<u32> = chosen
-        .into_iter()
-        .filter(|cpu| online.contains(cpu))
-        .collect();
+    let (there, absent): (Vec<u32>, Vec<u32>) =
+        chosen.into_iter().partition(|cpu| online.contains(cpu));
     if there.is_empty() {
         let online: Vec<String> = online.iter().map(u32::to_string).collect();
         return Err(Failure::usage(format!(
@@ -168,7 +188,7 @@ fn chosen_cpus(list: &str) -> Result<Vec<u32>, Failure> {
             online.join(",")
         )));
     }
-    Ok(there)
+    Ok((there, absent.len()))
 }
 
 fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
@@ -196,8 +216,19 @@ fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
     for &tid in &args.tid {
         targets::thread_exists(tid).with_context(|| format!("--tid {tid}"))?;
     }
+    let mut cgroups = Vec::new();
     for path in &args.cgroup {
-        cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
+        let group =
+            cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
+        if !cgroups.contains(&group.path) {
+            cgroups.push(group.path);
+        }
+    }
+    if cgroups.len() > MAX_CGROUPS {
+        return Err(Failure::usage(format!(
+            "--cgroup can tell {MAX_CGROUPS} cgroups apart, {} are given; give one above them",
+            cgroups.len()
+        )));
     }
     let (mut pids, mut tids) = (args.pid.clone(), args.tid.clone());
     pids.sort_unstable();
@@ -227,7 +258,7 @@ fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
         pids,
         tids,
         kthreads: args.kthreads,
-        cgroups: args.cgroup.clone(),
+        cgroups,
     })
 }
 
@@ -275,6 +306,17 @@ struct Files {
     outputs: Vec<(Output, Format)>,
     stats: Option<Output>,
     stats_windows: Option<Output>,
+}
+
+impl Files {
+    /// Whether standard output is taken: two texts there would be neither.
+    fn any_is_stdout(&self) -> bool {
+        let files = self.outputs.iter().map(|(output, _)| output);
+        files
+            .chain(&self.stats)
+            .chain(&self.stats_windows)
+            .any(Output::is_stdout)
+    }
 }
 
 fn open(args: &RecordArgs) -> Result<(Files, Stop), Failure> {
@@ -364,6 +406,48 @@ mod tests {
             window(&Sampling::Frequency(99), 2, Some(S(10)), None, true),
             S(1)
         );
+    }
+
+    #[test]
+    fn a_tracepoint_keeps_no_rate() {
+        use clap::Parser as _;
+        let event = Event {
+            name: "a:b".to_owned(),
+            type_: TRACEPOINT,
+            ..Event::parse("cpu-clock").unwrap()
+        };
+        let sampling_of = |words: &[&str]| {
+            let words = std::iter::once("kprof").chain(words.iter().copied());
+            let cli = super::super::Cli::try_parse_from(words).unwrap();
+            sampling(&cli.record, &event).map_err(|failure| failure.lines().join("\n"))
+        };
+        assert_eq!(sampling_of(&[]), Ok(Sampling::Period(1)));
+        assert_eq!(sampling_of(&["--period", "9"]), Ok(Sampling::Period(9)));
+        assert!(sampling_of(&["-F", "99"]).unwrap_err().contains("--period"));
+        assert!(sampling_of(&["--period", "5000000000"]).is_err());
+    }
+
+    #[test]
+    fn cpus_that_are_not_online_are_counted() {
+        let (there, absent) = chosen_cpus("0,8190-8191").unwrap();
+        assert_eq!((there, absent), (vec![0], 2));
+    }
+
+    #[test]
+    fn a_cgroup_given_twice_is_one() {
+        let Ok(args) = cgroup_args(9, ".") else {
+            crate::skip::skip!("no cgroup2 mount");
+        };
+        assert_eq!(filters(&args).unwrap().cgroups.len(), 1);
+    }
+
+    /// Arguments with a cgroup so many times.
+    fn cgroup_args(times: usize, path: &str) -> anyhow::Result<RecordArgs> {
+        use clap::Parser as _;
+        cgroup::resolve(path.as_ref())?;
+        let words = ["--cgroup", path].repeat(times);
+        let cli = super::super::Cli::try_parse_from(std::iter::once("kprof").chain(words)).unwrap();
+        Ok(cli.record)
     }
 
     #[test]

@@ -40,11 +40,8 @@ impl Progress {
         }
         self.shown = Some(Instant::now());
         // A terminal that went away is no reason to stop.
-        let _ = write!(
-            std::io::stderr(),
-            "\r\x1b[K{}",
-            line(accounting, self.started.elapsed(), self.duration)
-        );
+        let line = line(accounting, self.started.elapsed(), self.duration);
+        let _ = write!(std::io::stderr(), "\r\x1b[K{}", fitted(&line, columns()));
     }
 
     /// Takes the line away.
@@ -52,6 +49,23 @@ impl Progress {
         if self.shown.take().is_some() {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+/// As much of a line as the terminal has room for: one that wraps can't be written over.
+fn fitted(line: &str, columns: usize) -> String {
+    line.chars().take(columns.saturating_sub(1)).collect()
+}
+
+/// Columns of the terminal at standard error; 80 if it doesn't say.
+fn columns() -> usize {
+    // SAFETY: all zeros is a valid `winsize`.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: `size` has room for what TIOCGWINSZ (ioctl_tty(2)) writes.
+    let told = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) };
+    match (told, size.ws_col) {
+        (0, columns @ 1..) => columns.into(),
+        _ => 80,
     }
 }
 
@@ -78,6 +92,20 @@ fn line(accounting: &Accounting, elapsed: Duration, duration: Option<Duration>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_fits_the_terminal() {
+        let long = Accounting {
+            seen: 123_456_789,
+            counted: 12_345_678,
+            ..Accounting::default()
+        };
+        let line = line(&long, Duration::from_secs(7_000), None);
+        assert!(line.len() > 80, "{line}");
+        assert_eq!(fitted(&line, 80), line[..79]);
+        assert_eq!(fitted(&line, 200), line);
+        assert_eq!(fitted(&line, 0), "");
+    }
 
     #[test]
     fn the_line_says_samples_losses_and_time() {

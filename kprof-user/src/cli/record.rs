@@ -11,6 +11,7 @@ use super::machine::{Machine, Sampler, ThisMachine};
 use super::nothing;
 use super::plan::{self, Plan};
 use super::progress::Progress;
+use super::say::say;
 use super::signals::Stop;
 use crate::kernel::threads::Snapshot;
 
@@ -185,7 +186,9 @@ fn note_end(end: End, emitter: &Emitter, started: Instant) {
         ([], [tid]) => format!("thread {tid} has"),
         _ => "all processes and threads asked for have".into(),
     };
-    eprintln!("kprof: {what} exited, so sampling ended after {after}");
+    say(format_args!(
+        "{what} exited, so sampling ended after {after}"
+    ));
 }
 
 /// Says on standard error why there is nothing to see, if so.
@@ -203,7 +206,7 @@ fn explain(
     let after = before.and_then(|_| machine.threads().ok());
     let text = nothing::explain(plan, accounting, before.zip(after.as_ref()), elapsed);
     if !plan.quiet {
-        text.lines().for_each(|line| eprintln!("kprof: {line}"));
+        text.lines().for_each(say);
     }
     Some(text)
 }

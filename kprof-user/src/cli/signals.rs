@@ -59,6 +59,8 @@ impl Stop {
                 }
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+            // A file over `ulimit -f` is an error of that file, not the end of the process.
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
             Stop { set }
         }
     }

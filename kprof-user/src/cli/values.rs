@@ -28,7 +28,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if time > LONGEST {
         return Err("longer than a year; 0 means until Ctrl-C".into());
     }
-    Ok(Duration::from_micros(time.as_micros() as u64))
+    let micros = time.as_micros() as u64;
+    if micros == 0 && number > 0.0 {
+        // Rounded down it would mean "without end".
+        return Err("shorter than a microsecond; 0 means until Ctrl-C".into());
+    }
+    Ok(Duration::from_micros(micros))
 }
 
 /// A time as people write it: `10 s`, `500 ms`, `2 min 5 s`.
@@ -84,6 +89,12 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(duration("400d").unwrap_err().contains("Ctrl-C"));
+        for text in ["0.0000001", "0.1us", "0.0004ms"] {
+            assert!(
+                duration(text).is_err_and(|e| e.contains("shorter")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

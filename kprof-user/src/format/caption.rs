@@ -227,7 +227,7 @@ pub(super) fn caveat(view: &View<'_>) -> Option<String> {
 
 /// Text with its control characters written out: names may hold some, and they could drive a terminal
 /// or make XML invalid.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -18,6 +18,8 @@ pub mod pprof;
 pub mod stats;
 pub mod svg;
 pub mod text;
+
+pub(crate) use caption::printable;
 mod view;
 
 /// A kind of file that kprof writes.

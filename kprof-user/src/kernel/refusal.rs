@@ -46,12 +46,6 @@ pub fn explain(error: &io::Error, action: Action) -> String {
     format!("{cause}. {mend}")
 }
 
-/// Why the kernel hides its symbols here, and the mend.
-pub fn hidden_symbols_now() -> String {
-    let Lack { cause, mend, .. } = hidden_symbols(&Situation::now());
-    format!("{cause}. {mend}")
-}
-
 /// What a refusal means in this situation.
 pub fn lack(error: &io::Error, action: Action, now: &Situation) -> Lack {
     match (action, error.raw_os_error().unwrap_or(0)) {

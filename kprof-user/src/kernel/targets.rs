@@ -13,6 +13,15 @@ use super::refusal;
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// Inode of the initial user namespace (`PROC_USER_INIT_INO`, `include/linux/proc_ns.h`).
+const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
+
+/// Whether this process's capabilities count for the whole machine; `None` where `/proc` doesn't say.
+pub fn in_initial_user_namespace() -> Option<bool> {
+    let link = fs::read_link("/proc/self/ns/user").ok()?;
+    Some(link == Path::new(INITIAL_USER_NAMESPACE))
+}
+
 /// Whether this process sees pids as the kernel's initial namespace numbers them; `None` where `/proc` doesn't
 /// say.
 pub fn in_initial_pid_namespace() -> Option<bool> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Context, Frame, Meta, UnknownReason};
+use super::{Context, Frame, Meta};
 
 /// Index of a frame in its [`Profile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +117,11 @@ impl Profile {
         &self.frames.items[id.0 as usize]
     }
 
+    /// All frames, each once.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.items.iter()
+    }
+
     /// The frames of a stack, outermost first.
     pub fn stack(&self, id: StackId) -> &[FrameId] {
         &self.stacks.items[id.0 as usize]
@@ -134,13 +139,6 @@ impl Profile {
             self.stacks.items.len(),
             self.threads.items.len(),
         )
-    }
-
-    /// Whether any frame lacks its name for this reason.
-    pub fn lacks_names(&self, why: UnknownReason) -> bool {
-        let unknown =
-            |frame: &Frame| matches!(frame, Frame::Unknown { reason, .. } if *reason == why);
-        self.frames.items.iter().any(unknown)
     }
 
     /// How many distinct stacks have at least one frame.

@@ -29,7 +29,7 @@ fn events(now: &Situation) -> Check {
     const NAME: &str = "perf events";
     let cpus = match cpus::online() {
         Ok(cpus) => cpus,
-        Err(_) => vec![0],
+        Err(_) => return Check::lacking(NAME, Status::Missing, "no CPUs known", refusal::no_sys()),
     };
     let attr = Attr {
         type_: TYPE_SOFTWARE,

@@ -51,6 +51,10 @@ fn capabilities(now: &Situation) -> Vec<Check> {
         let Some(caps) = now.caps else {
             return Check::ok(name, "not shown by /proc");
         };
+        if now.user_namespace && without == Status::Missing {
+            let lack = refusal::permission(now, &[capability]);
+            return Check::lacking(name, without, "in a user namespace only", lack);
+        }
         if caps.effective.has(capability) {
             return Check::ok(name, "there");
         }

@@ -36,14 +36,23 @@ pub fn permission(now: &Situation, wanted: &[Capability]) -> Lack {
         [Capability::SysAdmin] => "the BPF program's own cost isn't measured",
         _ => CANT_RECORD,
     };
-    lack(
-        format!("this process lacks {}", names.join(" and ")),
-        cost,
-        mend_permission(now, wanted),
-    )
+    let names = names.join(" and ");
+    let cause = if now.user_namespace {
+        format!(
+            "this process is in a user namespace, as in a rootless container, where {names} can't be had"
+        )
+    } else {
+        format!("this process lacks {names}")
+    };
+    lack(cause, cost, mend_permission(now, wanted))
 }
 
 fn mend_permission(now: &Situation, wanted: &[Capability]) -> String {
+    if now.user_namespace {
+        return "Run kprof on the host: `sudo kprof …`; or start the container as root and without a user namespace: \
+                `sudo docker run --userns=host --cap-add BPF --cap-add PERFMON --cap-add SYSLOG …`"
+            .to_owned();
+    }
     if !now.out_of_reach(wanted).is_empty() {
         let mut add: Vec<Capability> = WANTED.to_vec();
         add.extend(wanted.iter().filter(|c| !WANTED.contains(c)));
@@ -154,6 +163,15 @@ pub(super) fn rate_refused(now: &Situation) -> Lack {
         ),
         CANT_RECORD,
         "Give a lower --freq, or: `sudo sysctl -w kernel.perf_event_max_sample_rate=100000`",
+    )
+}
+
+/// The CPUs are not to be seen.
+pub fn no_sys() -> Lack {
+    lack(
+        "/sys, which tells the CPUs, is not mounted",
+        CANT_RECORD,
+        "Run: `sudo mount -t sysfs sysfs /sys`",
     )
 }
 

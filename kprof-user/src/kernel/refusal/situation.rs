@@ -3,13 +3,16 @@
 use std::mem::MaybeUninit;
 
 use crate::kernel::caps::{self, Capabilities, Capability};
-use crate::kernel::sysctl;
+use crate::kernel::{sysctl, targets};
 
 /// This process's rights, and what limits them.
 #[derive(Clone, Debug)]
 pub struct Situation {
     /// Capabilities; `None` where `/proc` doesn't say.
     pub caps: Option<Capabilities>,
+    /// This process is in a user namespace of its own: its capabilities count there, and neither BPF nor perf events
+    /// nor symbols ask there.
+    pub user_namespace: bool,
     /// Kernel lockdown: `none`, `integrity` or `confidentiality`; `None` where it isn't built in.
     pub lockdown: Option<String>,
     /// `kernel.kptr_restrict`.
@@ -31,6 +34,7 @@ impl Situation {
         let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").ok();
         Situation {
             caps: caps::current().ok(),
+            user_namespace: targets::in_initial_user_namespace() == Some(false),
             lockdown: lockdown.as_deref().and_then(chosen),
             kptr_restrict: sysctl::read("kernel.kptr_restrict"),
             max_sample_rate: sysctl::read("kernel.perf_event_max_sample_rate"),
@@ -44,7 +48,9 @@ impl Situation {
 
     /// Which of the wanted capabilities are not granted; none where that isn't known.
     pub fn lacking(&self, wanted: &[Capability]) -> Vec<Capability> {
-        let lacks = |c: &Capability| self.caps.is_some_and(|caps| !caps.effective.grants(*c));
+        let lacks = |c: &Capability| {
+            self.user_namespace || self.caps.is_some_and(|caps| !caps.effective.grants(*c))
+        };
         wanted.iter().copied().filter(lacks).collect()
     }
 

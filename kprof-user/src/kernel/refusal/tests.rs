@@ -10,6 +10,7 @@ fn situation(effective: Set, bounding: Set) -> Situation {
             bounding,
             seccomp: false,
         }),
+        user_namespace: false,
         lockdown: Some("none".to_owned()),
         kptr_restrict: Some(1),
         max_sample_rate: Some(100_000),
@@ -52,6 +53,24 @@ fn what_a_container_withholds_is_not_mended_by_sudo() {
         "{}",
         found.mend
     );
+}
+
+#[test]
+fn a_user_namespace_is_named_though_it_shows_all_capabilities() {
+    let now = Situation {
+        user_namespace: true,
+        locked_memory_limited: true,
+        ..situation(ALL, ALL)
+    };
+    for action in [
+        Action::OpenPerfEvent,
+        Action::CreateMap,
+        Action::ReadSymbols,
+    ] {
+        let found = ask(libc::EPERM, action, &now);
+        assert!(found.cause.contains("user namespace"), "{}", found.cause);
+        assert!(found.mend.contains("on the host"), "{}", found.mend);
+    }
 }
 
 #[test]
