@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub mod burn;
+pub mod firefox;
 pub mod folded;
 
 /// Begins a live test: yields a guard that keeps live tests of one program apart, or prints why the test is

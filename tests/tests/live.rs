@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
-use kprof_tests::{Load, expect_success, folded, json, live, run, stdout};
+use kprof_tests::{Load, expect_success, firefox, folded, json, live, run, stdout};
 
 #[test]
 fn ksoftirqd_is_in_net_rx_action_in_every_output() {
@@ -45,6 +45,7 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() {
         let text = std::fs::read_to_string(at(file)).unwrap();
         assert!(text.contains("net_rx_action"), "{file}");
     }
+    firefox::check(&json(&at("k.json")));
     let mut pprof = Vec::new();
     flate2::read::GzDecoder::new(std::fs::File::open(at("k.pb.gz")).unwrap())
         .read_to_end(&mut pprof)
