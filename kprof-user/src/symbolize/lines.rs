@@ -9,7 +9,7 @@ use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
 
 use super::addresses::named;
-use super::elf::Elf;
+use super::elf::{Elf, build_id};
 use super::table::Symbol;
 use crate::profile::{Frame, SourceLine};
 
@@ -39,14 +39,14 @@ impl Lines {
                 "{} has no debug information (.debug_line): give --vmlinux a kernel image with it",
                 path.display()
             );
-            same_build(path)?;
+            same_build(path, &elf)?;
             return Self::with(path, &elf);
         }
         let places = places(&kernel_release()?);
         for path in &places {
             if let Ok(elf) = Elf::read(path)
                 && elf.has_lines
-                && same_build(path).is_ok()
+                && same_build(path, &elf).is_ok()
             {
                 return Self::with(path, &elf);
             }
@@ -141,8 +141,8 @@ fn kernel_release() -> Result<String> {
 
 /// Refuses another kernel's vmlinux, which would give wrong lines. One without a build id is taken on
 /// trust.
-fn same_build(path: &Path) -> Result<()> {
-    let Ok(Some(id)) = blazesym::helper::read_elf_build_id(path) else {
+fn same_build(path: &Path, elf: &Elf) -> Result<()> {
+    let Some(id) = &elf.build_id else {
         return Ok(());
     };
     let Some(running) = std::fs::read("/sys/kernel/notes")
@@ -153,11 +153,11 @@ fn same_build(path: &Path) -> Result<()> {
         return Ok(());
     };
     ensure!(
-        *id == *running,
+        *id == running,
         "{} is another kernel's: its build id is {}, the running kernel's {}; give --vmlinux the one that \
          belongs to {}",
         path.display(),
-        hex(&id),
+        hex(id),
         hex(&running),
         kernel_release()?
     );
@@ -166,22 +166,6 @@ fn same_build(path: &Path) -> Result<()> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The NT_GNU_BUILD_ID note (type 3) of a notes section.
-fn build_id(mut notes: &[u8]) -> Option<Vec<u8>> {
-    let word = |notes: &[u8], at: usize| -> Option<usize> {
-        Some(u32::from_ne_bytes(notes.get(at..at + 4)?.try_into().ok()?) as usize)
-    };
-    loop {
-        let (name_size, size, kind) = (word(notes, 0)?, word(notes, 4)?, word(notes, 8)?);
-        let start = 12usize.checked_add(name_size.checked_next_multiple_of(4)?)?;
-        let content = notes.get(start..start.checked_add(size)?)?;
-        if kind == 3 && notes.get(12..12 + name_size)? == b"GNU\0" {
-            return Some(content.to_vec());
-        }
-        notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
-    }
 }
 
 #[cfg(test)]
@@ -258,28 +242,5 @@ mod tests {
             Ok(_) => assert!(found),
             Err(error) => assert!(error.to_string().contains("--vmlinux FILE")),
         }
-    }
-
-    #[test]
-    fn the_build_id_is_found_among_other_notes() {
-        let mut notes = Vec::new();
-        for (kind, name, content) in [
-            (0x100u32, &b"Linux\0"[..], &b"x"[..]),
-            (3, b"GNU\0", b"\x01\x02\x03"),
-        ] {
-            for word in [name.len() as u32, content.len() as u32, kind] {
-                notes.extend(word.to_ne_bytes());
-            }
-            for part in [name, content] {
-                notes.extend(part);
-                notes.resize(notes.len().next_multiple_of(4), 0);
-            }
-        }
-        assert_eq!(build_id(&notes), Some(vec![1, 2, 3]));
-        for end in 0..notes.len() - 4 {
-            assert_eq!(build_id(&notes[..end]), None);
-        }
-        let endless = [0xff; 64];
-        assert_eq!(build_id(&endless), None);
     }
 }
