@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub mod burn;
 pub mod firefox;
 pub mod folded;
+pub mod tools;
 
 /// Begins a live test: yields a guard that keeps live tests of one program apart, or prints why the test is
 /// skipped and returns from it.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
-use kprof_tests::{Load, expect_success, firefox, folded, json, live, run, stdout};
+use kprof_tests::{Load, expect_success, firefox, folded, json, live, run, stdout, tools};
 
 #[test]
 fn ksoftirqd_is_in_net_rx_action_in_every_output() {
@@ -51,6 +51,13 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() {
         .read_to_end(&mut pprof)
         .unwrap();
     assert!(pprof.windows(13).any(|bytes| bytes == b"net_rx_action"));
+    if let Some(go) = tools::go() {
+        let top = tools::pprof(&go, "-top", &at("k.pb.gz"));
+        let function = |line: &&str| line.ends_with(" net_rx_action");
+        assert!(top.lines().any(|line| function(&line)), "{top}");
+        let raw = tools::pprof(&go, "-raw", &at("k.pb.gz"));
+        assert_eq!(raw_samples(&raw), all, "{raw}");
+    }
 
     let stats = json(&stats);
     assert_eq!(stats["counted"].as_u64(), Some(all), "{stats}");
@@ -64,6 +71,65 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() {
         0,
         "{stats}"
     );
+}
+
+/// Sum of the first value of all samples in pprof's raw view, whose lines are `COUNT NANOSECONDS: LOCATIONS`.
+fn raw_samples(raw: &str) -> u64 {
+    let samples = raw
+        .lines()
+        .skip_while(|line| !line.starts_with("samples/count "))
+        .take_while(|line| *line != "Locations");
+    samples
+        .filter_map(|line| line.split_once(':'))
+        .filter_map(|(values, _)| values.split_whitespace().next()?.parse::<u64>().ok())
+        .sum()
+}
+
+#[test]
+fn the_words_in_a_flame_graph_fit_narrow_windows() {
+    let _live = live!();
+    let Some(chromium) = tools::chromium() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, filter) in [
+        ("all.svg", "--cpu=0"),
+        ("none.svg", "--comm=no-such-thread"),
+    ] {
+        let file = folder.path().join(name);
+        expect_success(&run(&[
+            "-d",
+            "500ms",
+            "-q",
+            filter,
+            "-o",
+            file.to_str().unwrap(),
+        ]));
+        let lines = |width| {
+            let dom = tools::dom(&chromium, &file, width);
+            let lines: Vec<String> = dom
+                .split("<tspan ")
+                .skip(1)
+                .filter_map(|part| part.split_once('>')?.1.split('<').next())
+                .map(str::to_owned)
+                .collect();
+            assert!(!lines.is_empty(), "{dom}");
+            lines
+        };
+        let (wide, narrow) = (lines(1200), lines(500));
+        let longest = |lines: &[String]| lines.iter().map(String::len).max();
+        // A monospace character of 12 pixels is 7 wide or more; 480 pixels are between the margins.
+        assert!(longest(&narrow) <= Some(480 / 7 + 1), "{name}: {narrow:?}");
+        assert!(longest(&wide) > longest(&narrow), "{name}: {wide:?}");
+        let words = |lines: &[String]| {
+            lines
+                .join(" ")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(&wide), words(&narrow), "{name}");
+    }
 }
 
 #[test]
