@@ -6,13 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Sections and one symbol of a 64-bit ELF file in the machine's byte order.
+/// Sections and two symbols of a 64-bit ELF file in the machine's byte order.
 #[derive(Debug, Default)]
 pub(super) struct Elf {
     /// It has DWARF line information.
     pub(super) has_lines: bool,
     /// Link-time address of `_text`.
     pub(super) text: Option<u64>,
+    /// Link-time address of `start_kernel`.
+    pub(super) start_kernel: Option<u64>,
     /// What the linker marked this build with.
     pub(super) build_id: Option<Vec<u8>>,
 }
@@ -72,6 +74,7 @@ impl Elf {
         let mut elf = Elf {
             has_lines: named(b".debug_line").is_some_and(|s| s.size > 0),
             text: None,
+            start_kernel: None,
             build_id: None,
         };
         for notes in sections.iter().filter(|section| section.kind == SHT_NOTE) {
@@ -80,10 +83,12 @@ impl Elf {
         if let Some(symbols) = named(b".symtab") {
             let strings = contents(file, sections.get(symbols.link))?;
             for symbol in contents(file, Some(symbols))?.chunks_exact(SYMBOL) {
-                if string(&strings, u32_at(symbol, 0)?.into()) == b"_text" {
-                    elf.text = Some(u64_at(symbol, 8)?);
-                    break;
-                }
+                let place = match string(&strings, u32_at(symbol, 0)?.into()) {
+                    b"_text" => &mut elf.text,
+                    b"start_kernel" => &mut elf.start_kernel,
+                    _ => continue,
+                };
+                *place = Some(u64_at(symbol, 8)?);
             }
         }
         Ok(elf)
@@ -156,7 +161,7 @@ mod tests {
     fn this_test_has_lines_and_no_kernel_text() {
         let elf = Elf::read(Path::new("/proc/self/exe")).unwrap();
         assert!(elf.has_lines, "tests are built with debug information");
-        assert_eq!(elf.text, None);
+        assert_eq!((elf.text, elf.start_kernel), (None, None));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Lines {
     source: Source<'static>,
     /// Where `_text` was linked to; it runs elsewhere (KASLR).
     text: u64,
+    /// The folder in which the kernel was built, as its sources' paths begin with it.
+    built_in: String,
 }
 
 impl std::fmt::Debug for Lines {
@@ -71,7 +73,11 @@ impl Lines {
                 path.display()
             )
         })?;
-        Ok(Self::at(path, text))
+        let mut lines = Self::at(path, text);
+        if let Some(address) = elf.start_kernel {
+            lines.built_in = lines.folder_of(address, "init/main.c").unwrap_or_default();
+        }
+        Ok(lines)
     }
 
     fn at(path: &Path, text: u64) -> Lines {
@@ -84,7 +90,22 @@ impl Lines {
             symbolizer,
             source: Source::Elf(ElfSource::new(path)),
             text,
+            built_in: String::new(),
         }
+    }
+
+    /// What comes before `file` in the path of the source at a link-time address; `None` if it is not in
+    /// that file.
+    fn folder_of(&self, address: u64, file: &str) -> Option<String> {
+        let found = self
+            .symbolizer
+            .symbolize_single(&self.source, Input::VirtOffset(address));
+        let Ok(Symbolized::Sym(found)) = found else {
+            return None;
+        };
+        let path = self.source_line(found.code_info.as_deref()?).file;
+        let folder = path.strip_suffix(file)?;
+        folder.ends_with('/').then(|| folder.to_owned())
     }
 
     /// The frames at an address, innermost first. The function that was not inlined keeps the name that
@@ -100,22 +121,32 @@ impl Lines {
             return vec![outer];
         };
         if let Frame::Named { line, .. } = &mut outer {
-            *line = found.code_info.as_deref().map(source_line);
+            *line = found
+                .code_info
+                .as_deref()
+                .map(|info| self.source_line(info));
         }
         let inlined = found.inlined.iter().rev().map(|function| Frame::Named {
             name: function.name.clone().into_owned(),
             module: None,
-            line: function.code_info.as_ref().map(source_line),
+            line: function
+                .code_info
+                .as_ref()
+                .map(|info| self.source_line(info)),
             inlined: true,
         });
         inlined.chain([outer]).collect()
     }
-}
 
-fn source_line(info: &CodeInfo<'_>) -> SourceLine {
-    SourceLine {
-        file: info.to_path().to_string_lossy().into_owned(),
-        line: info.line.unwrap_or_default(),
+    /// A position, with the file as the kernel's own tree names it.
+    fn source_line(&self, info: &CodeInfo<'_>) -> SourceLine {
+        let path = info.to_path();
+        let path = path.to_string_lossy();
+        let file = path.strip_prefix(&self.built_in).unwrap_or(&path);
+        SourceLine {
+            file: file.to_owned(),
+            line: info.line.unwrap_or_default(),
+        }
     }
 }
 
@@ -222,6 +253,18 @@ mod tests {
             panic!("{inlined:?}");
         };
         assert!(line.file.ends_with("lines.rs") && line.line > 0, "{line:?}");
+        let full = line.file.clone();
+        lines.built_in = lines.folder_of(start - base, "symbolize/lines.rs").unwrap();
+        assert!(full.starts_with(&lines.built_in), "{}", lines.built_in);
+        assert_eq!(lines.folder_of(start - base, "init/main.c"), None);
+        let short = lines.frames(start, base, symbol);
+        let Some(Frame::Named {
+            line: Some(line), ..
+        }) = short.last()
+        else {
+            panic!("{short:?}");
+        };
+        assert_eq!(line.file, "symbolize/lines.rs");
         assert!(
             inlined[inlined.len() - 2]
                 .function()
