@@ -4,7 +4,9 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
-use kprof_tests::{Load, expect_success, firefox, folded, json, live, run, stdout, tools};
+use kprof_tests::{
+    Load, expect_success, firefox, folded, json, live, run, run_on_terminal, stdout, tools,
+};
 
 #[test]
 fn ksoftirqd_is_in_net_rx_action_in_every_output() {
@@ -83,6 +85,27 @@ fn raw_samples(raw: &str) -> u64 {
         .filter_map(|line| line.split_once(':'))
         .filter_map(|(values, _)| values.split_whitespace().next()?.parse::<u64>().ok())
         .sum()
+}
+
+#[test]
+fn the_report_is_as_wide_as_the_terminal() {
+    let _live = live!();
+    for columns in [72, 130] {
+        let arguments = [
+            "-d",
+            "500ms",
+            "-F",
+            "999",
+            "--show-idle",
+            "--show-user",
+            "-q",
+        ];
+        let report = run_on_terminal(columns, &arguments);
+        let widest = report.lines().map(|line| line.chars().count()).max();
+        let least = usize::from(columns) - 20;
+        assert!(widest <= Some(columns.into()), "{widest:?}: {report}");
+        assert!(widest >= Some(least), "{widest:?}: {report}");
+    }
 }
 
 #[test]
