@@ -142,12 +142,20 @@ impl Lines {
     fn source_line(&self, info: &CodeInfo<'_>) -> SourceLine {
         let path = info.to_path();
         let path = path.to_string_lossy();
-        let file = path.strip_prefix(&self.built_in).unwrap_or(&path);
         SourceLine {
-            file: file.to_owned(),
+            file: in_tree(&path, &self.built_in).to_owned(),
             line: info.line.unwrap_or_default(),
         }
     }
+}
+
+/// A source's path in the kernel's tree. The assembler may name its sources from another folder than the
+/// compiler (Debian 12): they are what an architecture has.
+fn in_tree<'a>(path: &'a str, built_in: &str) -> &'a str {
+    let from_arch = || path.rfind("/arch/").map(|slash| &path[slash + 1..]);
+    path.strip_prefix(built_in)
+        .or_else(from_arch)
+        .unwrap_or(path)
 }
 
 /// Where Debian, Fedora, openSUSE, Arch and a kernel's own build put it.
@@ -271,6 +279,23 @@ mod tests {
                 .unwrap()
                 .contains("inlined_here")
         );
+    }
+
+    #[test]
+    fn sources_are_named_from_the_kernels_tree_on() {
+        let built_in = "debian/build/amd64/";
+        for (path, file) in [
+            ("debian/build/amd64/fs/read_write.c", "fs/read_write.c"),
+            (
+                "/build/linux-6.1/arch/x86/entry/entry_64.S",
+                "arch/x86/entry/entry_64.S",
+            ),
+            ("/usr/src/other/module.c", "/usr/src/other/module.c"),
+        ] {
+            assert_eq!(in_tree(path, built_in), file);
+        }
+        let path = "/home/arch/linux/fs/read_write.c";
+        assert_eq!(in_tree(path, ""), path);
     }
 
     #[test]
