@@ -6,6 +6,8 @@
 //! `KPROF` and `KPROF_XTASK` name the programs to test and to load the machine with; else both are built from this
 //! workspace.
 
+use std::io::Read as _;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,10 +17,12 @@ pub use load::Load;
 pub use suite::{Outcome, Skip};
 
 pub mod burn;
+pub mod firefox;
 pub mod folded;
 pub mod lack;
 mod load;
 pub mod suite;
+pub mod tools;
 
 /// Begins a live test: the guard keeps live tests of one program apart.
 pub fn live() -> Result<MutexGuard<'static, ()>, Skip> {
@@ -145,6 +149,47 @@ fn program_runs(fdinfo: &Path) -> u64 {
 /// Runs kprof to its end.
 pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
     kprof().args(arguments).output().expect("run kprof")
+}
+
+/// Runs kprof to its end on a terminal of so many columns; yields what the terminal got.
+pub fn run_on_terminal(columns: u16, arguments: &[&str]) -> String {
+    let size = libc::winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let (mut ours, mut its) = (-1, -1);
+    let null = std::ptr::null_mut();
+    // SAFETY: both descriptors are written to the variables given; name and settings may be null.
+    let made = unsafe {
+        libc::openpty(
+            &mut ours,
+            &mut its,
+            null,
+            null.cast(),
+            (&raw const size).cast_mut(),
+        )
+    };
+    assert_eq!(made, 0, "openpty: {}", std::io::Error::last_os_error());
+    // SAFETY: the descriptors were made just now and have no other owner.
+    let (ours, its) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(its)) };
+    let mut command = kprof();
+    let mut child = command
+        .args(arguments)
+        .stdout(its)
+        .spawn()
+        .expect("run kprof");
+    // So that reading ends when kprof does.
+    drop(command);
+    let mut text = Vec::new();
+    let mut ours = std::fs::File::from(ours);
+    // A terminal whose other side is closed gives EIO, not the end of the file.
+    if let Err(error) = ours.read_to_end(&mut text) {
+        assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+    }
+    assert_eq!(wait(&mut child, Duration::from_secs(20)), Some(0));
+    String::from_utf8_lossy(&text).replace('\r', "")
 }
 
 /// Standard error as text.

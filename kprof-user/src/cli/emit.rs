@@ -13,7 +13,7 @@ use super::say::say;
 use super::store::RawStore;
 use super::usage;
 use crate::capture::RawWindow;
-use crate::format::{Format, stats};
+use crate::format::{Format, stats, text};
 use crate::kernel::refusal::{self, Lack, Situation};
 use crate::kernel::sampling::Sampling;
 use crate::profile::{Accounting, Frame, Meta, Profile, UnknownReason};
@@ -191,20 +191,25 @@ impl Emitter {
 
     /// Prints to standard output, as far as anything goes there.
     fn print(&self, profile: &Profile, explanation: Option<&str>) -> Result<()> {
-        let format = match self.plan.stdout {
-            Stdout::Silent => return Ok(()),
-            Stdout::Report => Format::Text,
-            Stdout::Folded => Format::Folded,
-        };
-        if !self.reader {
+        if !self.reader || self.plan.stdout == Stdout::Silent {
             return Ok(());
         }
+        let show = &self.plan.show;
         let mut out = io::BufWriter::new(io::stdout().lock());
-        format
-            .write(profile, &self.plan.show, explanation, &mut out)
-            .and_then(|()| Ok(out.flush()?))
-            .context("writing to standard output")
+        match self.plan.stdout {
+            Stdout::Silent => Ok(()),
+            Stdout::Report => text::write(profile, show, explanation, report_width(), &mut out),
+            Stdout::Folded => Format::Folded.write(profile, show, explanation, &mut out),
+        }
+        .and_then(|()| Ok(out.flush()?))
+        .context("writing to standard output")
     }
+}
+
+/// Columns of a report on standard output: the terminal's, as far as lines stay readable.
+fn report_width() -> usize {
+    const LONGEST: usize = 140;
+    usage::terminal_columns().map_or(text::WIDTH, |columns| columns.min(LONGEST))
 }
 
 fn write_stats(output: Output, whole: &mut Profile, first_sample_ns: Option<u64>) -> Result<()> {

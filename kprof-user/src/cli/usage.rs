@@ -1,4 +1,4 @@
-//! What kprof itself used, by getrusage(2).
+//! What kprof itself used, by getrusage(2), and the room it has on the terminal.
 
 /// CPU time of this process up to now, user and system, nanoseconds.
 pub(super) fn cpu_ns() -> u64 {
@@ -21,4 +21,15 @@ fn usage() -> libc::rusage {
         libc::getrusage(libc::RUSAGE_SELF, &mut usage);
         usage
     }
+}
+
+/// Columns of the terminal on standard output; `None` if there is none or it does not know.
+pub(super) fn terminal_columns() -> Option<usize> {
+    // SAFETY: all-zero is a valid winsize, and the kernel fills in the one it is given.
+    let (answer, size) = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        let answer = libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size);
+        (answer, size)
+    };
+    (answer == 0 && size.ws_col > 0).then_some(size.ws_col.into())
 }

@@ -198,7 +198,9 @@ pub(super) fn caveat(view: &View<'_>) -> Option<String> {
     }
     let mut hot: Vec<(&str, u64)> = Vec::new();
     for row in &view.rows {
-        let inner = row.frames.last().map(|&id| view.profile.frame(id));
+        let frames = row.frames.iter().rev().map(|&id| view.profile.frame(id));
+        // With source lines, what is inlined into the function comes first.
+        let inner = frames.into_iter().find(|frame| !frame.is_inlined());
         let Some(name) = inner.and_then(|frame| frame.function()) else {
             continue;
         };
@@ -259,6 +261,52 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A frame's label in at most `width` characters. Of a source's path the outer folders go first, so that
+/// file and line stay; then the end of the name.
+pub(super) fn fit(label: &str, width: usize) -> String {
+    let length = label.chars().count();
+    if length <= width {
+        return label.to_owned();
+    }
+    let (name, position, tail) = parts(label);
+    let rest = length - position.chars().count();
+    let mut short = position;
+    let mut dots = "";
+    for (slash, _) in position.match_indices('/') {
+        (short, dots) = (&position[slash..], "...");
+        if rest + dots.len() + short.chars().count() <= width {
+            break;
+        }
+    }
+    let space = if position.is_empty() { "" } else { " " };
+    let end = format!("{space}{dots}{short}{tail}");
+    let room = width.saturating_sub(end.chars().count());
+    cut(&format!("{}{end}", cut(name, room)), width)
+}
+
+/// The beginning of a text, with dots for what is missing.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(2)).collect();
+    format!("{kept}..")
+}
+
+/// A label's name (with the module), its position (`file:line`) and what follows.
+fn parts(label: &str) -> (&str, &str, &str) {
+    let (before, tail) = match label.strip_suffix(" (inlined)") {
+        Some(before) => (before, " (inlined)"),
+        None => (label, ""),
+    };
+    match before.rsplit_once(' ') {
+        Some((name, position)) if position.contains(':') && !position.ends_with(']') => {
+            (name, position, tail)
+        }
+        _ => (before, "", tail),
+    }
+}
+
 /// The sentence for a result in which there is nothing to show.
 pub(super) fn empty(profile: &Profile, view: &View<'_>, explanation: Option<&str>) -> String {
     let mut text = match profile.total() {
@@ -307,6 +355,30 @@ mod tests {
     fn compilers_copies_count_as_the_function() {
         assert!(turns_interrupts_on("finish_task_switch.isra.0"));
         assert!(!turns_interrupts_on("_raw_spin_lock"));
+    }
+
+    #[test]
+    fn labels_lose_folders_before_they_lose_letters() {
+        let label = "vfs_read [ext4] /build/linux/fs/read_write.c:570 (inlined)";
+        assert_eq!(fit(label, 58), label);
+        assert_eq!(
+            fit(label, 57),
+            "vfs_read [ext4] .../linux/fs/read_write.c:570 (inlined)"
+        );
+        assert_eq!(
+            fit(label, 50),
+            "vfs_read [ext4] .../fs/read_write.c:570 (inlined)"
+        );
+        assert_eq!(
+            fit(label, 46),
+            "vfs_read [ext4] .../read_write.c:570 (inlined)"
+        );
+        assert_eq!(fit(label, 40), "vfs_rea.. .../read_write.c:570 (inlined)");
+        assert_eq!(fit("_raw_spin_unlock_irqrestore", 12), "_raw_spin_..");
+        assert_eq!(fit("[unknown: symbols hidden]", 12), "[unknown: ..");
+        for width in 2..60 {
+            assert!(fit(label, width).chars().count() <= width);
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub fn write(profile: &Profile, show: &Show, out: &mut dyn Write) -> Result<()> 
         "fxprof-processed-profile writes another layout than the one kprof adds facts to",
     )?;
     let extra = facts(&view);
-    write!(out, "{START}\"extra\":{extra},{rest}")
+    // The format wants `stackwalk`, and the library leaves it out. 1: stacks were walked.
+    write!(out, "{START}\"extra\":{extra},\"stackwalk\":1,{rest}")
         .and_then(|()| out.flush())
         .context("writing the Firefox Profiler's JSON")
 }

@@ -156,6 +156,41 @@ pub(super) fn profile() -> Profile {
     profile
 }
 
+/// A capture with source lines, whose paths and one name are longer than a report is wide. What ends its
+/// samples is inlined into a function that turns interrupts on.
+pub(super) fn with_lines() -> Profile {
+    let mut profile = Profile::new(meta());
+    let dd = Thread {
+        tgid: 181,
+        tid: 181,
+        comm: "dd".into(),
+        kthread: false,
+    };
+    let deep = "drivers/net/ethernet/a_vendor_of_cards/a_family_of_cards/the_core_of_it/rx";
+    let name = "a_function_whose_name_is_by_itself_longer_than_what_is_left_of_a_line_in_a_report_of_people";
+    let begin = "entry_SYSCALL_64_after_hwframe arch/x86/entry/entry_64.S:121;\
+                 do_syscall_64 arch/x86/entry/common.c:78;\
+                 do_syscall_x64 arch/x86/entry/common.c:47 (inlined);\
+                 ksys_write fs/read_write.c:736;vfs_write fs/read_write.c:683";
+    for (end, count) in [
+        (
+            format!("poll_ring [cards] {deep}/ring_of_buffers.c:1024"),
+            40,
+        ),
+        (format!("{name} {deep}/ring_of_buffers.c:77 (inlined)"), 30),
+        (
+            "_raw_spin_unlock_irqrestore kernel/locking/spinlock.c:194;\
+             __preempt_count_dec_and_test arch/x86/include/asm/preempt.h:94 (inlined)"
+                .to_owned(),
+            20,
+        ),
+    ] {
+        let stack = format!("{begin};{end}");
+        add(&mut profile, &dd, Context::Task, &stack, count);
+    }
+    profile
+}
+
 /// Adds a stack that is written as labels; `[unknown]` is a frame with an address of its own.
 fn add(profile: &mut Profile, thread: &Thread, context: Context, stack: &str, count: u64) {
     let frames: Vec<FrameId> = stack

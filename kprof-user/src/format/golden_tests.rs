@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::fixture::{self, ALL, NOTHING};
 use super::stats::{self, Run};
-use super::{Format, svg};
+use super::{Format, svg, text};
 use crate::profile::{Profile, Show};
 
 fn check(name: &str, actual: &[u8]) {
@@ -57,6 +57,19 @@ fn report() {
     check("flood-all.txt", &bytes(Format::Text, &profile, &ALL, None));
     for line in String::from_utf8(report).unwrap().lines() {
         assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+}
+
+#[test]
+fn report_with_source_lines() {
+    for width in [80, 120] {
+        let mut report = Vec::new();
+        let profile = fixture::with_lines();
+        text::write(&profile, &Show::default(), None, width, &mut report).unwrap();
+        check(&format!("lines-{width}.txt"), &report);
+        for line in String::from_utf8(report).unwrap().lines() {
+            assert!(line.chars().count() <= width, "too wide: {line}");
+        }
     }
 }
 

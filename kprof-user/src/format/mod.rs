@@ -90,7 +90,7 @@ impl Format {
             Format::Svg => svg::write(profile, show, explanation, out),
             Format::Pprof => pprof::write(profile, show, out),
             Format::Firefox => firefox::write(profile, show, out),
-            Format::Text => text::write(profile, show, explanation, out),
+            Format::Text => text::write(profile, show, explanation, text::WIDTH, out),
         }
     }
 }

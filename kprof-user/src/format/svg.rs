@@ -10,8 +10,11 @@ use super::view::{NO_STACK, USER, View};
 use super::{caption, folded};
 use crate::profile::{Profile, Show};
 
-/// Characters of a line of notes: at 12 pixels monospace they fit into windows from 950 pixels on.
+/// Characters of a line of notes where no script runs: at 12 pixels monospace they fit into 950 pixels.
+/// [`SCRIPT`] breaks them anew to fit the window.
 const NOTE_WIDTH: usize = 128;
+/// Fits the words to the window.
+const SCRIPT: &str = include_str!("notes.js");
 /// Pixels from one line of notes to the next.
 const LINE_HEIGHT: usize = 17;
 /// Where the first line of notes stands, below the title.
@@ -58,7 +61,7 @@ fn graph(profile: &Profile, view: &View<'_>) -> Result<String> {
         .context("inferno's picture has another layout than the one kprof writes its notes into")
 }
 
-/// What the picture says of itself, one line each.
+/// What the picture says of itself.
 fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
     let shown = caption::samples(view.total);
     let of_whole = match caption::whole(&profile.meta) {
@@ -84,9 +87,6 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
             .to_owned(),
     );
     notes
-        .iter()
-        .flat_map(|note| caption::wrap(&caption::printable(note), NOTE_WIDTH))
-        .collect()
 }
 
 /// The colour of each frame by what kind of code it is; shades tell neighbours apart.
@@ -157,7 +157,8 @@ impl Kind {
 fn insert_notes(svg: &str, notes: &[String]) -> Option<String> {
     let (head, body) = svg.split_once(r#"<svg id="frames" "#)?;
     let height: usize = between(head, r#" height=""#, "\"")?.parse().ok()?;
-    let room = FIRST_NOTE + notes.len() * LINE_HEIGHT - 36;
+    let (notes, end) = note_elements(notes, FIRST_NOTE);
+    let room = end - 36;
     let tall = height + room;
     let mut head = replace_once(
         head,
@@ -169,11 +170,7 @@ fn insert_notes(svg: &str, notes: &[String]) -> Option<String> {
         &format!(r#" {height}" xmlns="#),
         &format!(r#" {tall}" xmlns="#),
     )?;
-    head = replace_once(
-        &head,
-        &format!(r#"height="{height}""#),
-        &format!(r#"height="{tall}""#),
-    )?;
+    head = replace_once(&head, &format!(r#"height="{height}""#), r#"height="100%""#)?;
     for id in ["details", "matched"] {
         let (before, element) = head.split_once(&format!(r#"<text id="{id}""#))?;
         let y = between(element, r#" y=""#, "\"")?;
@@ -187,10 +184,10 @@ fn insert_notes(svg: &str, notes: &[String]) -> Option<String> {
     }
     // By itself the word is too pale to be found.
     head = head.replace("opacity:0.1;", "opacity:0.7;");
-    for (line, note) in notes.iter().enumerate() {
-        head.push_str(&text_element(note, FIRST_NOTE + line * LINE_HEIGHT));
-    }
-    Some(format!(r#"{head}<svg id="frames" y="{room}" {body}"#))
+    Some(format!(
+        r#"{head}{notes}{}<svg id="frames" y="{room}" {body}"#,
+        script()
+    ))
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -205,7 +202,33 @@ fn replace_once(text: &str, from: &str, to: &str) -> Option<String> {
     Some(format!("{before}{to}{after}"))
 }
 
-fn text_element(text: &str, y: usize) -> String {
+/// Notes below each other, the first line at `y`, and where the next line would be.
+fn note_elements(notes: &[String], mut y: usize) -> (String, usize) {
+    let mut elements = String::new();
+    for note in notes {
+        let mut lines = caption::wrap(&caption::printable(note), NOTE_WIDTH);
+        if lines.is_empty() {
+            lines.push(String::new());
+        }
+        elements.push_str(&format!(r#"<text class="note" fill="{INK}">"#));
+        let last = lines.len() - 1;
+        for (at, line) in lines.iter().enumerate() {
+            // The script takes the words out of the lines again.
+            let space = if at < last { " " } else { "" };
+            let line = escape(line);
+            elements.push_str(&format!(r#"<tspan x="10" y="{y}">{line}{space}</tspan>"#));
+            y += LINE_HEIGHT;
+        }
+        elements.push_str("</text>");
+    }
+    (elements, y)
+}
+
+fn script() -> String {
+    format!("<script type=\"text/ecmascript\"><![CDATA[\n{SCRIPT}]]></script>")
+}
+
+fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -215,7 +238,7 @@ fn text_element(text: &str, y: usize) -> String {
             c => escaped.push(c),
         }
     }
-    format!(r#"<text x="10" y="{y}" fill="{INK}">{escaped}</text>"#)
+    escaped
 }
 
 /// A picture without frames that says why it has none.
@@ -230,24 +253,13 @@ fn empty(profile: &Profile, view: &View<'_>, explanation: Option<&str>) -> Strin
             .lines()
             .map(str::to_owned),
     );
-    let lines: Vec<String> = lines
-        .iter()
-        .flat_map(|line| match line.as_str() {
-            "" => vec![String::new()],
-            line => caption::wrap(line, NOTE_WIDTH),
-        })
-        .map(|line| caption::printable(&line))
-        .collect();
-    let height = FIRST_NOTE + lines.len() * LINE_HEIGHT;
-    let text: String = lines
-        .iter()
-        .enumerate()
-        .map(|(line, text)| text_element(text, 30 + line * LINE_HEIGHT))
-        .collect();
+    let (text, end) = note_elements(&lines, 30);
+    let height = end + FIRST_NOTE - 30;
+    let script = script();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <svg version=\"1.1\" width=\"1200\" height=\"{height}\" viewBox=\"0 0 1200 {height}\" \
          xmlns=\"http://www.w3.org/2000/svg\" font-family=\"monospace\" font-size=\"12\">\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fafaf7\"/>{text}</svg>\n"
+         <rect width=\"100%\" height=\"100%\" fill=\"#fafaf7\"/>{text}{script}</svg>\n"
     )
 }

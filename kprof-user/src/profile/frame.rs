@@ -82,6 +82,11 @@ impl Frame {
         }
     }
 
+    /// Whether the compiler inlined it into the next outer frame.
+    pub fn is_inlined(&self) -> bool {
+        matches!(self, Frame::Named { inlined: true, .. })
+    }
+
     /// The text of the frame in every output. Kernel addresses appear only if `addresses` is set.
     pub fn label(&self, addresses: bool) -> Label<'_> {
         Label {

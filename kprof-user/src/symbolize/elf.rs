@@ -6,23 +6,31 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Sections and one symbol of a 64-bit ELF file in the machine's byte order.
+/// Sections and two symbols of a 64-bit ELF file in the machine's byte order.
 #[derive(Debug, Default)]
 pub(super) struct Elf {
     /// It has DWARF line information.
     pub(super) has_lines: bool,
     /// Link-time address of `_text`.
     pub(super) text: Option<u64>,
+    /// Link-time address of `start_kernel`.
+    pub(super) start_kernel: Option<u64>,
+    /// What the linker marked this build with.
+    pub(super) build_id: Option<Vec<u8>>,
 }
 
 const SECTION_HEADER: usize = 64;
 const SYMBOL: usize = 24;
+
+/// Type of a section of notes.
+const SHT_NOTE: u32 = 7;
 
 /// Larger tables than a kernel has are refused, not read.
 const MAX_TABLE: u64 = 256 << 20;
 
 struct Section {
     name: u64,
+    kind: u32,
     offset: u64,
     size: u64,
     link: usize,
@@ -50,6 +58,7 @@ impl Elf {
             .map(|section| {
                 Ok(Section {
                     name: u32_at(section, 0)?.into(),
+                    kind: u32_at(section, 4)?,
                     offset: u64_at(section, 24)?,
                     size: u64_at(section, 32)?,
                     link: u32_at(section, 40)? as usize,
@@ -65,17 +74,41 @@ impl Elf {
         let mut elf = Elf {
             has_lines: named(b".debug_line").is_some_and(|s| s.size > 0),
             text: None,
+            start_kernel: None,
+            build_id: None,
         };
+        for notes in sections.iter().filter(|section| section.kind == SHT_NOTE) {
+            elf.build_id = elf.build_id.or(build_id(&contents(file, Some(notes))?));
+        }
         if let Some(symbols) = named(b".symtab") {
             let strings = contents(file, sections.get(symbols.link))?;
             for symbol in contents(file, Some(symbols))?.chunks_exact(SYMBOL) {
-                if string(&strings, u32_at(symbol, 0)?.into()) == b"_text" {
-                    elf.text = Some(u64_at(symbol, 8)?);
-                    break;
-                }
+                let place = match string(&strings, u32_at(symbol, 0)?.into()) {
+                    b"_text" => &mut elf.text,
+                    b"start_kernel" => &mut elf.start_kernel,
+                    _ => continue,
+                };
+                *place = Some(u64_at(symbol, 8)?);
             }
         }
         Ok(elf)
+    }
+}
+
+/// The build id among notes: type 3 of the owner GNU. Kernels that run under Xen have a note of that
+/// type whose owner is Xen before it.
+pub(super) fn build_id(mut notes: &[u8]) -> Option<Vec<u8>> {
+    let word = |notes: &[u8], at: usize| -> Option<usize> {
+        Some(u32::from_ne_bytes(notes.get(at..at + 4)?.try_into().ok()?) as usize)
+    };
+    loop {
+        let (name_size, size, kind) = (word(notes, 0)?, word(notes, 4)?, word(notes, 8)?);
+        let start = 12usize.checked_add(name_size.checked_next_multiple_of(4)?)?;
+        let content = notes.get(start..start.checked_add(size)?)?;
+        if kind == 3 && notes.get(12..12 + name_size)? == b"GNU\0" {
+            return Some(content.to_vec());
+        }
+        notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
     }
 }
 
@@ -128,7 +161,7 @@ mod tests {
     fn this_test_has_lines_and_no_kernel_text() {
         let elf = Elf::read(Path::new("/proc/self/exe")).unwrap();
         assert!(elf.has_lines, "tests are built with debug information");
-        assert_eq!(elf.text, None);
+        assert_eq!((elf.text, elf.start_kernel), (None, None));
     }
 
     #[test]
@@ -145,5 +178,49 @@ mod tests {
         let mut huge = own[..64].to_vec();
         huge[40..48].copy_from_slice(&u64::MAX.to_ne_bytes());
         assert!(!refused(&huge).is_empty());
+    }
+
+    #[test]
+    fn the_build_id_is_found_among_other_notes() {
+        let mut notes = Vec::new();
+        for (kind, name, content) in [
+            (0x100u32, &b"Linux\0"[..], &b"x"[..]),
+            (3, b"Xen\0", b"\0\0\0\x80\xff\xff\xff\xff"),
+            (3, b"GNU\0", b"\x01\x02\x03"),
+        ] {
+            for word in [name.len() as u32, content.len() as u32, kind] {
+                notes.extend(word.to_ne_bytes());
+            }
+            for part in [name, content] {
+                notes.extend(part);
+                notes.resize(notes.len().next_multiple_of(4), 0);
+            }
+        }
+        assert_eq!(build_id(&notes), Some(vec![1, 2, 3]));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), elf_with_notes(&notes)).unwrap();
+        let elf = Elf::read(file.path()).unwrap();
+        assert_eq!(elf.build_id, Some(vec![1, 2, 3]));
+        for end in 0..notes.len() - 4 {
+            assert_eq!(build_id(&notes[..end]), None);
+        }
+        let endless = [0xff; 64];
+        assert_eq!(build_id(&endless), None);
+    }
+
+    /// An ELF file of two section headers: the empty first one and one of notes, which follow.
+    fn elf_with_notes(notes: &[u8]) -> Vec<u8> {
+        let mut file = vec![0; 64 + 2 * SECTION_HEADER];
+        let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"\x7fELF\x02");
+        put(40, &64u64.to_ne_bytes());
+        put(58, &(SECTION_HEADER as u16).to_ne_bytes());
+        put(60, &2u16.to_ne_bytes());
+        let section = 64 + SECTION_HEADER;
+        put(section + 4, &SHT_NOTE.to_ne_bytes());
+        put(section + 24, &192u64.to_ne_bytes());
+        put(section + 32, &(notes.len() as u64).to_ne_bytes());
+        file.extend(notes);
+        file
     }
 }

@@ -9,7 +9,7 @@ use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
 
 use super::addresses::named;
-use super::elf::Elf;
+use super::elf::{Elf, build_id};
 use super::table::Symbol;
 use crate::profile::{Frame, SourceLine};
 
@@ -19,6 +19,8 @@ pub(super) struct Lines {
     source: Source<'static>,
     /// Where `_text` was linked to; it runs elsewhere (KASLR).
     text: u64,
+    /// The folder in which the kernel was built, as its sources' paths begin with it.
+    built_in: String,
 }
 
 impl std::fmt::Debug for Lines {
@@ -39,14 +41,14 @@ impl Lines {
                 "{} has no debug information (.debug_line): give --vmlinux a kernel image with it",
                 path.display()
             );
-            same_build(path)?;
+            same_build(path, &elf)?;
             return Self::with(path, &elf);
         }
         let places = places(&kernel_release()?);
         for path in &places {
             if let Ok(elf) = Elf::read(path)
                 && elf.has_lines
-                && same_build(path).is_ok()
+                && same_build(path, &elf).is_ok()
             {
                 return Self::with(path, &elf);
             }
@@ -71,7 +73,11 @@ impl Lines {
                 path.display()
             )
         })?;
-        Ok(Self::at(path, text))
+        let mut lines = Self::at(path, text);
+        if let Some(address) = elf.start_kernel {
+            lines.built_in = lines.folder_of(address, "init/main.c").unwrap_or_default();
+        }
+        Ok(lines)
     }
 
     fn at(path: &Path, text: u64) -> Lines {
@@ -84,7 +90,22 @@ impl Lines {
             symbolizer,
             source: Source::Elf(ElfSource::new(path)),
             text,
+            built_in: String::new(),
         }
+    }
+
+    /// What comes before `file` in the path of the source at a link-time address; `None` if it is not in
+    /// that file.
+    fn folder_of(&self, address: u64, file: &str) -> Option<String> {
+        let found = self
+            .symbolizer
+            .symbolize_single(&self.source, Input::VirtOffset(address));
+        let Ok(Symbolized::Sym(found)) = found else {
+            return None;
+        };
+        let path = self.source_line(found.code_info.as_deref()?).file;
+        let folder = path.strip_suffix(file)?;
+        folder.ends_with('/').then(|| folder.to_owned())
     }
 
     /// The frames at an address, innermost first. The function that was not inlined keeps the name that
@@ -100,23 +121,41 @@ impl Lines {
             return vec![outer];
         };
         if let Frame::Named { line, .. } = &mut outer {
-            *line = found.code_info.as_deref().map(source_line);
+            *line = found
+                .code_info
+                .as_deref()
+                .map(|info| self.source_line(info));
         }
         let inlined = found.inlined.iter().rev().map(|function| Frame::Named {
             name: function.name.clone().into_owned(),
             module: None,
-            line: function.code_info.as_ref().map(source_line),
+            line: function
+                .code_info
+                .as_ref()
+                .map(|info| self.source_line(info)),
             inlined: true,
         });
         inlined.chain([outer]).collect()
     }
+
+    /// A position, with the file as the kernel's own tree names it.
+    fn source_line(&self, info: &CodeInfo<'_>) -> SourceLine {
+        let path = info.to_path();
+        let path = path.to_string_lossy();
+        SourceLine {
+            file: in_tree(&path, &self.built_in).to_owned(),
+            line: info.line.unwrap_or_default(),
+        }
+    }
 }
 
-fn source_line(info: &CodeInfo<'_>) -> SourceLine {
-    SourceLine {
-        file: info.to_path().to_string_lossy().into_owned(),
-        line: info.line.unwrap_or_default(),
-    }
+/// A source's path in the kernel's tree. The assembler may name its sources from another folder than the
+/// compiler (Debian 12): they are what an architecture has.
+fn in_tree<'a>(path: &'a str, built_in: &str) -> &'a str {
+    let from_arch = || path.rfind("/arch/").map(|slash| &path[slash + 1..]);
+    path.strip_prefix(built_in)
+        .or_else(from_arch)
+        .unwrap_or(path)
 }
 
 /// Where Debian, Fedora, openSUSE, Arch and a kernel's own build put it.
@@ -141,8 +180,8 @@ fn kernel_release() -> Result<String> {
 
 /// Refuses another kernel's vmlinux, which would give wrong lines. One without a build id is taken on
 /// trust.
-fn same_build(path: &Path) -> Result<()> {
-    let Ok(Some(id)) = blazesym::helper::read_elf_build_id(path) else {
+fn same_build(path: &Path, elf: &Elf) -> Result<()> {
+    let Some(id) = &elf.build_id else {
         return Ok(());
     };
     let Some(running) = std::fs::read("/sys/kernel/notes")
@@ -153,11 +192,11 @@ fn same_build(path: &Path) -> Result<()> {
         return Ok(());
     };
     ensure!(
-        *id == *running,
+        *id == running,
         "{} is another kernel's: its build id is {}, the running kernel's {}; give --vmlinux the one that \
          belongs to {}",
         path.display(),
-        hex(&id),
+        hex(id),
         hex(&running),
         kernel_release()?
     );
@@ -166,22 +205,6 @@ fn same_build(path: &Path) -> Result<()> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The NT_GNU_BUILD_ID note (type 3) of a notes section.
-fn build_id(mut notes: &[u8]) -> Option<Vec<u8>> {
-    let word = |notes: &[u8], at: usize| -> Option<usize> {
-        Some(u32::from_ne_bytes(notes.get(at..at + 4)?.try_into().ok()?) as usize)
-    };
-    loop {
-        let (name_size, size, kind) = (word(notes, 0)?, word(notes, 4)?, word(notes, 8)?);
-        let start = 12usize.checked_add(name_size.checked_next_multiple_of(4)?)?;
-        let content = notes.get(start..start.checked_add(size)?)?;
-        if kind == 3 && notes.get(12..12 + name_size)? == b"GNU\0" {
-            return Some(content.to_vec());
-        }
-        notes = notes.get(start.checked_add(size.checked_next_multiple_of(4)?)?..)?;
-    }
 }
 
 #[cfg(test)]
@@ -238,12 +261,41 @@ mod tests {
             panic!("{inlined:?}");
         };
         assert!(line.file.ends_with("lines.rs") && line.line > 0, "{line:?}");
+        let full = line.file.clone();
+        lines.built_in = lines.folder_of(start - base, "symbolize/lines.rs").unwrap();
+        assert!(full.starts_with(&lines.built_in), "{}", lines.built_in);
+        assert_eq!(lines.folder_of(start - base, "init/main.c"), None);
+        let short = lines.frames(start, base, symbol);
+        let Some(Frame::Named {
+            line: Some(line), ..
+        }) = short.last()
+        else {
+            panic!("{short:?}");
+        };
+        assert_eq!(line.file, "symbolize/lines.rs");
         assert!(
             inlined[inlined.len() - 2]
                 .function()
                 .unwrap()
                 .contains("inlined_here")
         );
+    }
+
+    #[test]
+    fn sources_are_named_from_the_kernels_tree_on() {
+        let built_in = "debian/build/amd64/";
+        for (path, file) in [
+            ("debian/build/amd64/fs/read_write.c", "fs/read_write.c"),
+            (
+                "/build/linux-6.1/arch/x86/entry/entry_64.S",
+                "arch/x86/entry/entry_64.S",
+            ),
+            ("/usr/src/other/module.c", "/usr/src/other/module.c"),
+        ] {
+            assert_eq!(in_tree(path, built_in), file);
+        }
+        let path = "/home/arch/linux/fs/read_write.c";
+        assert_eq!(in_tree(path, ""), path);
     }
 
     #[test]
@@ -258,28 +310,5 @@ mod tests {
             Ok(_) => assert!(found),
             Err(error) => assert!(error.to_string().contains("--vmlinux FILE")),
         }
-    }
-
-    #[test]
-    fn the_build_id_is_found_among_other_notes() {
-        let mut notes = Vec::new();
-        for (kind, name, content) in [
-            (0x100u32, &b"Linux\0"[..], &b"x"[..]),
-            (3, b"GNU\0", b"\x01\x02\x03"),
-        ] {
-            for word in [name.len() as u32, content.len() as u32, kind] {
-                notes.extend(word.to_ne_bytes());
-            }
-            for part in [name, content] {
-                notes.extend(part);
-                notes.resize(notes.len().next_multiple_of(4), 0);
-            }
-        }
-        assert_eq!(build_id(&notes), Some(vec![1, 2, 3]));
-        for end in 0..notes.len() - 4 {
-            assert_eq!(build_id(&notes[..end]), None);
-        }
-        let endless = [0xff; 64];
-        assert_eq!(build_id(&endless), None);
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn threads(text: &mut Text, view: &View<'_>) {
             .collect();
         let share = percent(*total, whole);
         let parts = parts.join(", ");
-        text.line(&format!("  {share:>6.1} %  {name:<32} {parts}"));
+        text.row(&format!("  {share:>6.1} %  {name:<32} "), &parts);
     }
     if all > THREADS {
         text.line(&format!("            and {} more", all - THREADS));
@@ -83,7 +83,7 @@ pub(super) fn functions(text: &mut Text, view: &View<'_>) {
         .collect();
     functions.sort_unstable_by(|a, b| (b.1, b.2).cmp(&(a.1, a.2)).then(a.0.cmp(b.0)));
     let whole = view.total as f64;
-    text.line(&format!(
+    text.paragraph(&format!(
         "Top functions (share of the {} shown; self: ended there, total: went through it)",
         samples(view.total)
     ));
@@ -91,7 +91,7 @@ pub(super) fn functions(text: &mut Text, view: &View<'_>) {
     for (name, own, total) in functions.iter().take(FUNCTIONS) {
         let own = percent(*own, whole);
         let total = percent(*total, whole);
-        text.line(&format!("  {own:>5.1} %   {total:>5.1} %  {name}"));
+        text.frame(&format!("  {own:>5.1} %   {total:>5.1} %  "), name);
     }
     if functions.len() > FUNCTIONS {
         let rest: u64 = functions[FUNCTIONS..].iter().map(|(_, own, _)| own).sum();

@@ -13,25 +13,33 @@ use crate::profile::{Context, Meta, Profile, Show};
 mod lists;
 mod tree;
 
-/// Columns of a report.
-const WIDTH: usize = 100;
+/// Columns of a report in a file.
+pub const WIDTH: usize = 100;
 
-/// Writes the report. `explanation` is shown if there is nothing else to show.
+/// Columns that a report needs at least.
+const LEAST: usize = 60;
+
+/// Writes the report, at most `width` columns of it. `explanation` is shown if there is nothing else to
+/// show.
 pub fn write(
     profile: &Profile,
     show: &Show,
     explanation: Option<&str>,
+    width: usize,
     out: &mut dyn Write,
 ) -> Result<()> {
-    out.write_all(report(profile, show, explanation).as_bytes())
+    out.write_all(report(profile, show, explanation, width.max(LEAST)).as_bytes())
         .and_then(|()| out.flush())
         .context("writing the report")
 }
 
-fn report(profile: &Profile, show: &Show, explanation: Option<&str>) -> String {
+fn report(profile: &Profile, show: &Show, explanation: Option<&str>, width: usize) -> String {
     let view = View::new(profile, show);
     let meta = &profile.meta;
-    let mut text = Text::default();
+    let mut text = Text {
+        lines: String::new(),
+        width,
+    };
     text.paragraph(&caption::title(meta));
     text.paragraph(&caption::how(meta));
     text.gap();
@@ -56,27 +64,48 @@ fn report(profile: &Profile, show: &Show, explanation: Option<&str>) -> String {
         }
     }
     text.paragraph(&accounting(meta));
-    text.0
+    text.lines
 }
 
 /// A report in the making.
-#[derive(Debug, Default)]
-struct Text(String);
+#[derive(Debug)]
+struct Text {
+    lines: String,
+    /// Columns.
+    width: usize,
+}
 
 impl Text {
     fn line(&mut self, line: &str) {
-        self.0.push_str(&caption::printable(line.trim_end()));
-        self.0.push('\n');
+        self.lines.push_str(&caption::printable(line.trim_end()));
+        self.lines.push('\n');
     }
 
     fn paragraph(&mut self, text: &str) {
-        for line in caption::wrap(text, WIDTH) {
+        for line in caption::wrap(text, self.width) {
             self.line(&line);
         }
     }
 
+    /// A row of a table, whose last cell is words and goes on below itself.
+    fn row(&mut self, cells: &str, words: &str) {
+        let margin = cells.chars().count();
+        let words = caption::wrap(words, self.width.saturating_sub(margin));
+        let mut words = words.iter().map(String::as_str);
+        self.line(&format!("{cells}{}", words.next().unwrap_or_default()));
+        for more in words {
+            self.line(&format!("{:margin$}{more}", ""));
+        }
+    }
+
+    /// A row of a table, whose last cell is a frame's label and is shortened to fit.
+    fn frame(&mut self, cells: &str, label: &str) {
+        let room = self.width.saturating_sub(cells.chars().count());
+        self.line(&format!("{cells}{}", caption::fit(label, room)));
+    }
+
     fn gap(&mut self) {
-        self.0.push('\n');
+        self.lines.push('\n');
     }
 }
 
@@ -111,9 +140,8 @@ fn contexts(text: &mut Text, profile: &Profile) {
         };
         let share = percent(count, whole_samples);
         let samples = group(count);
-        text.line(&format!(
-            "  {name:<12} {share:>6.1} % {time:>9} {samples:>12}  {note}"
-        ));
+        let cells = format!("  {name:<12} {share:>6.1} % {time:>9} {samples:>12}  ");
+        text.row(&cells, note);
     };
     for context in Context::ALL {
         let count = profile.total_in(context);

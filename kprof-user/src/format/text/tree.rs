@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::super::caption::{percent, samples};
+use super::super::caption::{fit, percent, samples};
 use super::super::view::View;
-use super::{Text, WIDTH};
+use super::Text;
 
 /// Lines of a tree at most; the cut-off rises until it fits.
 const LINES: usize = 60;
@@ -26,13 +26,13 @@ pub(super) fn paths(text: &mut Text, view: &View<'_>) {
     let mut cut = 0.0;
     for next in CUTS {
         cut = next;
-        lines = tree.lines(view.total as f64, cut);
+        lines = tree.lines(view.total as f64, cut, text.width);
         if lines.len() <= LINES {
             break;
         }
     }
     lines.truncate(LINES);
-    text.line(&format!(
+    text.paragraph(&format!(
         "Hottest paths (of the {} shown; under {cut:.0} % left out; > joins frames within 5 %)",
         samples(view.total)
     ));
@@ -98,7 +98,7 @@ impl Tree {
         children
     }
 
-    fn lines(&self, whole: f64, cut: f64) -> Vec<String> {
+    fn lines(&self, whole: f64, cut: f64, width: usize) -> Vec<String> {
         let least = whole * cut / 100.0;
         let mut lines = Vec::new();
         // A stack of what is still to be written, so that the hottest comes off first.
@@ -111,7 +111,7 @@ impl Tree {
         while let Some((node, depth)) = open.pop() {
             let (chain, end) = self.chain(node, least, depth == 0);
             let share = percent(self.nodes[node].total, whole);
-            lines.extend(wrap(share, depth, &chain));
+            lines.extend(wrap(share, depth, &chain, width));
             if depth < DEPTH {
                 let children = self.visible(end, least);
                 open.extend(children.into_iter().rev().map(|child| (child, depth + 1)));
@@ -139,8 +139,9 @@ impl Tree {
     }
 }
 
-/// A chain as lines: `share  a > b > c`, continued below its own start.
-fn wrap(share: f64, depth: usize, chain: &[&str]) -> Vec<String> {
+/// A chain as lines: `share  a > b > c`, continued below its own start. A frame that is too long for a
+/// line is shortened.
+fn wrap(share: f64, depth: usize, chain: &[&str], width: usize) -> Vec<String> {
     let left_out;
     let mut parts: Vec<&str> = chain.to_vec();
     if parts.len() > CHAIN {
@@ -149,20 +150,22 @@ fn wrap(share: f64, depth: usize, chain: &[&str]) -> Vec<String> {
         parts.splice(head..parts.len() - tail, [left_out.as_str()]);
     }
     let indent = 2 * depth;
+    let room = width.saturating_sub(MARGIN + indent);
     let mut lines = Vec::new();
     let mut line = format!("  {share:>5.1} %  {:indent$}", "");
     let mut empty = true;
     for (at, part) in parts.iter().enumerate() {
         let joint = if at == 0 { "" } else { "> " };
+        let part = fit(part, room.saturating_sub(joint.len()));
         let space = if empty { "" } else { " " };
         let len = line.chars().count() + space.len() + joint.len() + part.chars().count();
-        if !empty && len > WIDTH {
+        if !empty && len > width {
             lines.push(std::mem::take(&mut line));
             line = format!("{:width$}{joint}{part}", "", width = MARGIN + indent);
         } else {
             line.push_str(space);
             line.push_str(joint);
-            line.push_str(part);
+            line.push_str(&part);
         }
         empty = false;
     }
