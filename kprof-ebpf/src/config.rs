@@ -31,11 +31,14 @@ pub struct Config {
     pub hit_period: u32,
     /// Tracepoints only, 1: only CPUs that are in the `CPUS` map.
     pub match_cpus: u32,
-    /// Not used.
-    pub padding: u32,
+    /// Device of the pid namespace whose ids are used, as the kernel encodes it (`MKDEV` of
+    /// include/linux/kdev_t.h).
+    pub pid_ns_dev: u32,
+    /// Its inode; 0: the ids are those of the initial pid namespace.
+    pub pid_ns_ino: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 56);
 
 /// Machines whose saved registers the programs can read.
 pub mod arch {

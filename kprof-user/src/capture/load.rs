@@ -19,6 +19,7 @@ use crate::kernel::btf;
 use crate::kernel::cgroup;
 use crate::kernel::cpus;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
+use crate::kernel::pid_ns::{self, Ids};
 use crate::kernel::refusal::{self, Action};
 use crate::kernel::sampling::Sampling;
 
@@ -119,6 +120,10 @@ fn configure(request: &Request) -> Result<Config> {
             Sampling::Frequency(_) => 1,
         };
         config.match_cpus = request.cpus.is_some().into();
+    }
+    if let Ids::Of(namespace) = pid_ns::of_proc().ids {
+        config.pid_ns_dev = namespace.dev;
+        config.pid_ns_ino = namespace.ino;
     }
     match btf::task_offsets() {
         Ok(offsets) => {

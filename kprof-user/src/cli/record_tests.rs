@@ -90,6 +90,7 @@ impl Namer for FakeNamer {
                 tid: 7,
                 comm: "fake".into(),
                 kthread: true,
+                host_ids: false,
             });
             profile.add(
                 Sample {

@@ -55,6 +55,7 @@ pub(super) fn profile() -> Profile {
         tid,
         comm: comm.to_owned(),
         kthread,
+        host_ids: false,
     };
     let ksoftirqd = thread(21, 21, "ksoftirqd/1", true);
     let flood = thread(4001, 4001, "flood", false);

@@ -9,7 +9,7 @@ use std::io::{BufRead, Write};
 
 use anyhow::{Context as _, Result};
 
-use super::view::{NO_STACK, USER, View};
+use super::view::{HOST, NO_STACK, USER, View};
 use crate::profile::{
     Context, Frame, Meta, Profile, Sample, Show, SourceLine, Thread, UnknownReason, classify,
 };
@@ -93,16 +93,21 @@ fn add(profile: &mut Profile, stack: &str, count: u64, show: &Show) {
 }
 
 fn thread(name: &str, show: &Show) -> Thread {
-    let parts = name
+    let (ids, host_ids) = match name.strip_suffix(HOST) {
+        Some(ids) => (ids, true),
+        None => (name, false),
+    };
+    let parts = ids
         .rsplit_once('-')
-        .and_then(|(comm, tid)| Some((comm, tid.parse().ok()?)))
+        .and_then(|(comm, tid)| Some((comm, tid.parse().ok()?, host_ids)))
         .filter(|_| show.threads);
-    let (comm, tid) = parts.unwrap_or((name, 0));
+    let (comm, tid, host_ids) = parts.unwrap_or((name, 0, false));
     Thread {
         tgid: 0,
         tid,
         comm: comm.to_owned(),
         kthread: false,
+        host_ids,
     }
 }
 

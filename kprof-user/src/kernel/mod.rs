@@ -14,6 +14,7 @@ pub mod event;
 pub mod health;
 pub(crate) mod nearest;
 pub mod perf_syscall;
+pub mod pid_ns;
 pub mod refusal;
 pub mod sampling;
 pub mod sysctl;

@@ -160,6 +160,7 @@ fn thread(key: &Key) -> Thread {
         tid: key.tid,
         comm,
         kthread: key.flags & flags::KTHREAD != 0,
+        host_ids: key.flags & flags::HOST_IDS != 0,
     }
 }
 
