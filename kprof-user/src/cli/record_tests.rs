@@ -51,6 +51,7 @@ impl Fake {
             start_unix_ns: 1,
             duration_ns: 1,
             cpus: vec![0],
+            max_frames: 127,
         }
     }
 }

@@ -72,6 +72,8 @@ fn add(profile: &mut Profile, stack: &str, count: u64, show: &Show) {
         [only] if only == NO_STACK => (Vec::new(), classify([].into_iter(), idle_task)),
         _ => {
             let frames: Vec<Frame> = names.iter().map(|name| frame(name)).collect();
+            // Where the outer end is missing, an interrupt may be.
+            let idle_task = idle_task && !matches!(frames.first(), Some(Frame::Limit { .. }));
             let context = classify(frames.iter().rev().filter_map(Frame::function), idle_task);
             (frames, context)
         }
@@ -113,7 +115,9 @@ fn thread(name: &str, show: &Show) -> Thread {
 
 /// The frame that has this label.
 pub(super) fn frame(label: &str) -> Frame {
-    let frame = unknown(label).unwrap_or_else(|| named(label));
+    let frame = unknown(label)
+        .or_else(|| limit(label))
+        .unwrap_or_else(|| named(label));
     let same = frame.label(false).to_string() == label || frame.label(true).to_string() == label;
     if same { frame } else { Frame::named(label) }
 }
@@ -129,6 +133,12 @@ fn unknown(label: &str) -> Option<Frame> {
         .into_iter()
         .find(|r| r.words() == words)?;
     Some(Frame::Unknown { address, reason })
+}
+
+fn limit(label: &str) -> Option<Frame> {
+    let inner = label.strip_prefix("[stack limit: ")?;
+    let frames = inner.strip_suffix(" frames]")?.parse().ok()?;
+    Some(Frame::Limit { frames })
 }
 
 fn named(label: &str) -> Frame {
@@ -258,6 +268,8 @@ mod tests {
             reason: UnknownReason::OutsideSymbols,
         };
         assert_eq!(frame(&unknown.label(true).to_string()), unknown);
+        let limit = Frame::Limit { frames: 50 };
+        assert_eq!(frame(&limit.label(false).to_string()), limit);
         assert_eq!(
             frame("void f(int) [clone .isra.0]").function(),
             Some("void f(int)")

@@ -40,6 +40,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             address,
             reason: UnknownReason::ALL[reason],
         }),
+        1 => (1..130_u32).prop_map(|frames| Frame::Limit { frames }),
     ]
 }
 
@@ -310,4 +311,41 @@ fn one_number_of_two_namespaces_is_two_threads() {
         "{names:?}"
     );
     assert_ne!(names[0].2, names[1].2);
+}
+
+#[test]
+fn stacks_at_the_limit_say_so_and_how_many_there_are() {
+    let mut profile = Profile::new(fixture::meta());
+    let function = profile.intern_frame(Frame::named("ip_rcv"));
+    let limit = profile.intern_frame(Frame::Limit { frames: 50 });
+    let thread = profile.intern_thread(Thread {
+        tgid: 1,
+        tid: 1,
+        comm: "x".into(),
+        kthread: false,
+        host_ids: false,
+    });
+    for (frames, count) in [(&[limit, function][..], 1), (&[function], 3)] {
+        let stack = profile.intern_stack(frames);
+        let context = Context::Task;
+        let sample = Sample {
+            thread,
+            stack,
+            context,
+        };
+        profile.add(sample, count);
+    }
+    let folded = text(&profile, &Show::default());
+    assert_eq!(folded, "x;[stack limit: 50 frames];ip_rcv 1\nx;ip_rcv 3\n");
+    let mut report = Vec::new();
+    let show = Show::default();
+    Format::Text
+        .write(&profile, &show, None, &mut report)
+        .unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(
+        report.contains("Stack limit: 25.0 % of the samples have 50 frames")
+            && report.contains("kernel.perf_event_max_stack=127"),
+        "{report}"
+    );
 }

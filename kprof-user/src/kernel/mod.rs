@@ -17,6 +17,7 @@ pub mod perf_syscall;
 pub mod pid_ns;
 pub mod refusal;
 pub mod sampling;
+pub mod stack_depth;
 pub mod sysctl;
 pub mod targets;
 pub mod threads;

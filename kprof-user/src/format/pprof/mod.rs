@@ -228,7 +228,7 @@ impl<'a> Builder<'a> {
                     line: number,
                 }
             }
-            Frame::Unknown { .. } => {
+            Frame::Unknown { .. } | Frame::Limit { .. } => {
                 let label = frame.label(self.addresses).to_string();
                 let function_id = self.function(&label, &label, "");
                 proto::Line {

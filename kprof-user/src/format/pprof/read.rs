@@ -102,8 +102,8 @@ impl<'a> Reader<'a> {
         let name = self.string(function.name)?;
         let system_name = self.string(function.system_name)?;
         let file = self.string(function.filename)?;
-        if let unknown @ Frame::Unknown { .. } = folded::frame(name) {
-            return Ok(unknown);
+        if let nameless @ (Frame::Unknown { .. } | Frame::Limit { .. }) = folded::frame(name) {
+            return Ok(nameless);
         }
         let module = mapping
             .strip_prefix('[')

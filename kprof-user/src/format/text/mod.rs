@@ -50,8 +50,9 @@ fn report(profile: &Profile, show: &Show, explanation: Option<&str>) -> String {
         lists::threads(&mut text, &view);
         lists::functions(&mut text, &view);
         tree::paths(&mut text, &view);
-        if let Some(caveat) = caption::caveat(&view) {
-            text.paragraph(&caveat);
+        for note in [caption::caveat(&view), caption::stack_limit(&view)] {
+            let Some(note) = note else { continue };
+            text.paragraph(&note);
             text.gap();
         }
     }

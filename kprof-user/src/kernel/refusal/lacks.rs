@@ -184,12 +184,25 @@ pub fn no_attach() -> Lack {
     )
 }
 
-/// `kernel.perf_event_max_stack` is below what kprof's stack maps hold.
+/// `kernel.perf_event_max_stack` is below what kprof keeps of a stack.
 pub fn short_stacks(limit: i64) -> Lack {
     lack(
         format!(
-            "kernel.perf_event_max_stack={limit} is below the {MAX_FRAMES} frames of kprof's stack maps"
+            "kernel.perf_event_max_stack={limit}: the kernel keeps {limit} frames of a stack, and kprof could use \
+             {MAX_FRAMES}"
         ),
+        format!(
+            "stacks deeper than {limit} frames are cut at their outer end, and with what is cut it may be unknown \
+             that they were of a soft or hard interrupt"
+        ),
+        format!("Run: `sudo sysctl -w kernel.perf_event_max_stack={MAX_FRAMES}`"),
+    )
+}
+
+/// `kernel.perf_event_max_stack` leaves nothing of a stack.
+pub fn no_stacks(limit: i64) -> Lack {
+    lack(
+        format!("kernel.perf_event_max_stack={limit}: the kernel keeps no stacks"),
         CANT_RECORD,
         format!("Run: `sudo sysctl -w kernel.perf_event_max_stack={MAX_FRAMES}`"),
     )
