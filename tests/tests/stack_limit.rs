@@ -33,7 +33,6 @@ impl Drop for Lowered {
 }
 
 #[test]
-#[ignore = "the loader still asks for 127 frames"]
 fn stacks_are_cut_at_the_outer_end_and_say_so() {
     let _live = live!();
     let _lowered = match Lowered::to(4) {
