@@ -33,9 +33,16 @@ pub struct Config {
     pub match_cpus: u32,
     /// Slots of each CPU's table of counts and epoch, a power of two.
     pub slots: u32,
+    /// Device of the pid namespace whose ids are used, as the kernel encodes it (`MKDEV` of
+    /// include/linux/kdev_t.h).
+    pub pid_ns_dev: u32,
+    /// Not used.
+    pub padding: u32,
+    /// Its inode; 0: the ids are those of the initial pid namespace.
+    pub pid_ns_ino: u64,
 }
 
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 64);
 
 /// Machines whose saved registers the programs can read.
 pub mod arch {

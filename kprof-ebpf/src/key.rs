@@ -10,6 +10,9 @@ pub mod flags {
     pub const USER: u32 = 1 << 1;
     /// [`super::Key::stack`] is a content hash in the spill map, not an id in the stack-trace map.
     pub const SPILLED: u32 = 1 << 2;
+    /// The task is not of the pid namespace in the configuration: its ids are the initial pid
+    /// namespace's, and may be numbers that other tasks have in the one configured.
+    pub const HOST_IDS: u32 = 1 << 3;
 }
 
 /// What a count is filed under: one distinct (thread, name, stack).
@@ -20,9 +23,9 @@ pub struct Key {
     pub stack: u64,
     /// The task's own name at the moment of the sample, padded with NUL.
     pub comm: [u64; 2],
-    /// Process id (thread group id), as the initial pid namespace numbers it.
+    /// Process id (thread group id), of the pid namespace that [`flags::HOST_IDS`] says.
     pub tgid: u32,
-    /// Thread id, as the initial pid namespace numbers it. 0 is an idle task.
+    /// Thread id, likewise. 0 is an idle task.
     pub tid: u32,
     /// See [`flags`].
     pub flags: u32,

@@ -14,14 +14,14 @@ pub(crate) fn by_kind(task: Task) -> bool {
     setting!(kthreads_only) == 1 && task.flags() & PF_KTHREAD == 0
 }
 
-/// Processes and threads by id.
+/// Processes and threads by id. A task that has no ids where those of the targets are from is none.
 #[inline(always)]
 pub(crate) fn by_target() -> bool {
     if setting!(match_targets) == 0 {
         return false;
     }
-    let (tgid, tid) = task::ids();
-    !(is_target(tgid, target::PROCESS) || is_target(tid, target::THREAD))
+    let (tgid, tid, host_ids) = task::ids();
+    host_ids != 0 || !(is_target(tgid, target::PROCESS) || is_target(tid, target::THREAD))
 }
 
 #[inline(always)]

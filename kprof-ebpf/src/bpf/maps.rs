@@ -21,6 +21,9 @@ pub(crate) static CONFIG: Global<Config> = Global::new(Config {
     hit_period: 0,
     match_cpus: 0,
     slots: 0,
+    pid_ns_dev: 0,
+    padding: 0,
+    pid_ns_ino: 0,
 });
 
 /// `BPF_F_MMAPABLE` of include/uapi/linux/bpf.h (Linux 5.5).

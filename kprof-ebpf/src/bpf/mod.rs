@@ -79,7 +79,7 @@ fn run(ctx: *mut c_void, has_regs: bool) {
         }
     }
 
-    let (tgid, tid) = task::ids();
+    let (tgid, tid, host_ids) = task::ids();
     let kthread = if task.flags() & task::PF_KTHREAD != 0 {
         flags::KTHREAD
     } else {
@@ -91,7 +91,7 @@ fn run(ctx: *mut c_void, has_regs: bool) {
         comm,
         tgid,
         tid,
-        flags: kthread,
+        flags: kthread | host_ids,
         idle_cpu,
     };
     // The maps differ, so the verifier sees each epoch's path once.

@@ -1,10 +1,13 @@
 //! The current task's flags and name.
 
+use aya_ebpf::bindings::bpf_pidns_info;
 use aya_ebpf::cty::c_void;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+    bpf_get_current_comm, bpf_get_current_task, bpf_get_current_task_btf,
+    bpf_get_ns_current_pid_tgid, bpf_probe_read_kernel,
 };
+use kprof_ebpf::flags;
 
 use super::settings::setting;
 
@@ -72,9 +75,33 @@ impl Task {
     }
 }
 
-/// The current task's process and thread id.
+/// The current task's process and thread id, and `flags::HOST_IDS` where they are not of the pid
+/// namespace in the configuration.
 #[inline(always)]
-pub(crate) fn ids() -> (u32, u32) {
+pub(crate) fn ids() -> (u32, u32, u32) {
+    let ino = setting!(pid_ns_ino);
+    if ino == 0 {
+        let (tgid, tid) = host_ids();
+        return (tgid, tid, 0);
+    }
+    let mut ids = bpf_pidns_info { pid: 0, tgid: 0 };
+    let (dev, size) = (
+        setting!(pid_ns_dev).into(),
+        size_of::<bpf_pidns_info>() as u32,
+    );
+    // SAFETY: the destination is as long as said. It fails for tasks of other namespaces, also of those
+    // below this one (`bpf_get_ns_current_pid_tgid`, kernel/bpf/helpers.c, Linux 5.7).
+    let failed = unsafe { bpf_get_ns_current_pid_tgid(dev, ino, &raw mut ids, size) };
+    if failed == 0 {
+        return (ids.tgid, ids.pid, 0);
+    }
+    let (tgid, tid) = host_ids();
+    // Idle tasks have the same id, 0, in all namespaces.
+    (tgid, tid, if tid == 0 { 0 } else { flags::HOST_IDS })
+}
+
+#[inline(always)]
+fn host_ids() -> (u32, u32) {
     let both = bpf_get_current_pid_tgid();
     ((both >> 32) as u32, both as u32)
 }

@@ -70,6 +70,8 @@ pub struct RawWindow {
     pub duration_ns: u64,
     /// CPUs that were sampled in it.
     pub cpus: Vec<u32>,
+    /// Most frames that were kept of a stack; 0: not known.
+    pub max_frames: u32,
 }
 
 /// One distinct thread, name and stack.

@@ -174,6 +174,8 @@ impl Capture {
                 .map_or(0, |time| time.as_nanos() as u64),
             duration_ns: instant.elapsed().as_nanos() as u64,
             cpus,
+            // `bpf_get_stack` stops at the same number, for stacks that went to the spill map.
+            max_frames: self.loaded.epochs[0].stacks.value_size() / 8,
         }
     }
 }

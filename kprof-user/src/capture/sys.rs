@@ -19,7 +19,10 @@ const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
 ///
 /// # Safety
 /// Implementors must be `repr(C)` or primitive, of integers only, without padding.
-pub(super) unsafe trait Plain: Copy {}
+pub(super) unsafe trait Plain: Copy {
+    /// Values of the map may be shorter: only the beginning of this type is used then.
+    const MAY_BE_SHORTER: bool = false;
+}
 
 /// The bytes of a value.
 pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
@@ -32,7 +35,10 @@ unsafe impl Plain for u32 {}
 // SAFETY: an integer.
 unsafe impl Plain for u64 {}
 // SAFETY: an array of integers.
-unsafe impl Plain for [u64; MAX_FRAMES] {}
+unsafe impl Plain for [u64; MAX_FRAMES] {
+    /// The kernel may keep fewer frames; see `kernel::stack_depth`.
+    const MAY_BE_SHORTER: bool = true;
+}
 // SAFETY: `repr(C)`, fixed-width integers, sizes asserted in kprof-ebpf.
 unsafe impl Plain for Key {}
 // SAFETY: as above.
@@ -99,19 +105,26 @@ pub(super) fn create(
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
     fd: OwnedFd,
+    /// Bytes of a value, at most those of `V`.
+    value_size: u32,
     types: PhantomData<(K, V)>,
 }
 
 impl<K: Plain, V: Plain> Table<K, V> {
     /// The sizes must be those with which the map was made, or the kernel would write past a value.
     pub(super) fn new(fd: OwnedFd, key_size: u32, value_size: u32) -> io::Result<Self> {
-        if key_size as usize != size_of::<K>() || value_size as usize != size_of::<V>() {
+        let value_fits = match V::MAY_BE_SHORTER {
+            true => value_size > 0 && value_size as usize <= size_of::<V>(),
+            false => value_size as usize == size_of::<V>(),
+        };
+        if key_size as usize != size_of::<K>() || !value_fits {
             return Err(io::Error::other(
                 "a map of the BPF object has another layout than kprof",
             ));
         }
         Ok(Table {
             fd,
+            value_size,
             types: PhantomData,
         })
     }
@@ -126,7 +139,13 @@ impl<K: Plain, V: Plain> Table<K, V> {
         }
     }
 
-    /// Copies one value out; `false` where the key is not there.
+    /// Bytes of a value.
+    pub(super) fn value_size(&self) -> u32 {
+        self.value_size
+    }
+
+    /// Copies one value out; `false` where the key is not there. Where values are shorter than `V`, the rest
+    /// of it stays as it is.
     pub(super) fn get_into(&self, key: &K, value: &mut V) -> io::Result<bool> {
         let mut attr = self.element(key, std::ptr::from_mut(value) as u64);
         found(bpf(MAP_LOOKUP_ELEM, &mut attr))
@@ -157,6 +176,11 @@ impl<K: Plain, V: Plain> Table<K, V> {
         zero: (K, V),
         mut each: impl FnMut(&K, &V),
     ) -> io::Result<()> {
+        if self.value_size as usize != size_of::<V>() {
+            return Err(io::Error::other(
+                "values of a map are shorter than those of a batch",
+            ));
+        }
         let (mut keys, mut values) = (vec![zero.0; room.max(1)], vec![zero.1; room.max(1)]);
         let mut position = 0u64;
         let mut next = 0u64;
@@ -207,5 +231,44 @@ fn found(answer: io::Result<i64>) -> io::Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `BPF_MAP_TYPE_HASH`: its values can be set from here, those of a stack-trace map can't.
+    const HASH: u32 = 1;
+
+    fn make<V: Plain>(value_size: u32) -> Option<io::Result<Table<u32, V>>> {
+        let fd = create(HASH, value_size, None).ok()?;
+        Some(Table::new(fd, 4, value_size))
+    }
+
+    #[test]
+    fn a_short_value_fills_the_beginning_and_touches_nothing_else() {
+        let Some(table) = make::<[u64; MAX_FRAMES]>(50 * 8) else {
+            return;
+        };
+        let table = table.unwrap();
+        assert_eq!(table.value_size(), 400);
+        table.set(&0, &[7; MAX_FRAMES]).unwrap();
+        let mut frames = [0; MAX_FRAMES];
+        assert!(table.get_into(&0, &mut frames).unwrap());
+        assert_eq!(frames[..50], [7; 50]);
+        assert_eq!(frames[50..], [0; MAX_FRAMES - 50]);
+        let batch = table.take_all(1, (0, [0; MAX_FRAMES]), |_, _| {});
+        assert!(batch.is_err(), "batches lay values side by side");
+    }
+
+    #[test]
+    fn values_of_another_size_are_refused() {
+        let Some(table) = make::<[u64; MAX_FRAMES]>(128 * 8) else {
+            return;
+        };
+        assert!(table.is_err());
+        assert!(make::<u64>(4).unwrap().is_err());
+        assert!(make::<u64>(8).unwrap().is_ok());
     }
 }

@@ -69,9 +69,24 @@ pub(super) fn explain(
             .filter(|thread| meant(thread))
             .collect();
         if matching.is_empty() {
-            lines.push("no thread matches".to_owned() + &closest(filters.comm.as_ref(), after));
+            let whose = if after.partial {
+                " that /proc shows"
+            } else {
+                ""
+            };
+            lines.push(format!(
+                "no thread{whose} matches{}",
+                closest(filters.comm.as_ref(), after)
+            ));
         } else {
             lines.push(matching_use(&matching, &used, plan, elapsed));
+        }
+        // Those with ids are all in there.
+        if after.partial && filters.pids.is_empty() && filters.tids.is_empty() {
+            lines.push(
+                "/proc shows this pid namespace alone: what kernel threads and other containers did is not known"
+                    .to_owned(),
+            );
         }
     }
     lines.join("\n")
@@ -200,6 +215,7 @@ mod tests {
             tid: 1,
             comm: "x".to_owned(),
             kthread: false,
+            host_ids: false,
         });
         let stack = profile.intern_stack(&[]);
         let mut add = |context, n| {

@@ -211,10 +211,14 @@ fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
         ),
     };
     for &pid in &args.pid {
-        targets::process_exists(pid).with_context(|| format!("--pid {pid}"))?;
+        targets::process_exists(pid)
+            .and_then(|()| targets::can_be_matched(pid))
+            .with_context(|| format!("--pid {pid}"))?;
     }
     for &tid in &args.tid {
-        targets::thread_exists(tid).with_context(|| format!("--tid {tid}"))?;
+        targets::thread_exists(tid)
+            .and_then(|()| targets::can_be_matched(tid))
+            .with_context(|| format!("--tid {tid}"))?;
     }
     let mut cgroups = Vec::new();
     for path in &args.cgroup {

@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::say::say;
 use super::signals::Stop;
 use crate::kernel::threads::Snapshot;
+use crate::kernel::{pid_ns, refusal};
 
 /// How often targets and the progress line are looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -21,6 +22,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Runs the command.
 pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
     let (plan, stop) = plan::plan(args)?;
+    let filters = &plan.request.filters;
+    let targeted = !filters.pids.is_empty() || !filters.tids.is_empty();
+    if targeted && !plan.quiet && !pid_ns::of_proc().own {
+        let lack = refusal::foreign_proc();
+        eprintln!("kprof: {}: {}", lack.cause, lack.cost);
+    }
     record(plan, &stop, &ThisMachine)
 }
 

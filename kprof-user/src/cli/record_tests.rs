@@ -51,6 +51,7 @@ impl Fake {
             start_unix_ns: 1,
             duration_ns: 1,
             cpus: vec![0],
+            max_frames: 127,
         }
     }
 }
@@ -90,6 +91,7 @@ impl Namer for FakeNamer {
                 tid: 7,
                 comm: "fake".into(),
                 kthread: true,
+                host_ids: false,
             });
             profile.add(
                 Sample {

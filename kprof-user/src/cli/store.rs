@@ -16,6 +16,7 @@ pub(super) struct RawStore {
     start_unix_ns: u64,
     duration_ns: u64,
     cpus: Vec<u32>,
+    max_frames: u32,
 }
 
 impl RawStore {
@@ -27,6 +28,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            max_frames,
         } = window;
         for RawSample { key, stack, count } in samples {
             *self
@@ -42,6 +44,7 @@ impl RawStore {
         self.cpus.extend(cpus);
         self.cpus.sort_unstable();
         self.cpus.dedup();
+        self.max_frames = max_frames;
     }
 
     /// All windows as one.
@@ -52,6 +55,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            max_frames,
         } = std::mem::take(self);
         let samples = counts
             .into_iter()
@@ -63,6 +67,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            max_frames,
         }
     }
 }
@@ -92,6 +97,7 @@ mod tests {
             start_unix_ns: 5 + id,
             duration_ns: 10,
             cpus: vec![1, 0],
+            max_frames: 50,
         };
         let mut store = RawStore::default();
         store.add(window(1, &[1, 2], 3));
@@ -110,5 +116,6 @@ mod tests {
             (whole.start_unix_ns, whole.duration_ns, whole.cpus),
             (6, 30, vec![0, 1])
         );
+        assert_eq!(whole.max_frames, 50);
     }
 }

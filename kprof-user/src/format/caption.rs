@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::view::View;
-use crate::profile::{Context, Meta, Profile};
+use crate::profile::{Context, Frame, Meta, Profile};
 
 /// What was sampled: `kprof: --comm ksoftirqd`.
 pub(super) fn title(meta: &Meta) -> String {
@@ -224,6 +224,33 @@ pub(super) fn caveat(view: &View<'_>) -> Option<String> {
          where they come on again: {share:.1} % of the samples are in {}. Look at their callers.",
         view.profile.meta.event,
         names.join(", "),
+    ))
+}
+
+/// Stacks that may have been deeper than is kept, said whenever there are any.
+pub(super) fn stack_limit(view: &View<'_>) -> Option<String> {
+    let (mut samples, mut kept) = (0, 0);
+    for row in &view.rows {
+        let outer = row.frames.first().map(|&id| view.profile.frame(id));
+        if let Some(Frame::Limit { frames }) = outer {
+            samples += row.count;
+            kept = *frames;
+        }
+    }
+    if samples == 0 {
+        return None;
+    }
+    let share = percent(samples, view.total as f64);
+    let mend = match kept < kprof_ebpf::MAX_FRAMES as u32 {
+        true => format!(
+            " More are kept after: sudo sysctl -w kernel.perf_event_max_stack={}",
+            kprof_ebpf::MAX_FRAMES
+        ),
+        false => String::new(),
+    };
+    Some(format!(
+        "Stack limit: {share:.1} % of the samples have {kept} frames, the most that are kept; what called those, if \
+         anything did, is not known, nor whether it was in an interrupt.{mend}"
     ))
 }
 

@@ -139,6 +139,14 @@ fn color(context: Context) -> fx::CategoryColor {
     }
 }
 
+/// A thread's name, and whether its ids are the host's.
+fn name(thread: &Thread) -> String {
+    match thread.host_ids {
+        true => format!("{} (host's ids)", thread.comm),
+        false => thread.comm.clone(),
+    }
+}
+
 /// The threads of the file.
 struct Threads<'a> {
     handles: HashMap<&'a Thread, fx::ThreadHandle>,
@@ -152,25 +160,26 @@ impl<'a> Threads<'a> {
         for row in &view.rows {
             *totals.entry(row.thread).or_default() += row.count;
         }
-        let mut processes: HashMap<u32, fx::ProcessHandle> = HashMap::new();
-        let mut mains: Vec<u32> = Vec::new();
+        // One number may be two processes, of the host and of a container; the file's ids of them differ.
+        let mut processes: HashMap<(u32, bool), fx::ProcessHandle> = HashMap::new();
+        let mut mains: Vec<(u32, bool)> = Vec::new();
         let mut handles = HashMap::new();
         for &thread in totals.keys() {
-            let main =
-                thread.tid == thread.tgid && thread.tid != 0 && !mains.contains(&thread.tgid);
-            let process = *processes.entry(thread.tgid).or_insert_with(|| {
+            let process = (thread.tgid, thread.host_ids);
+            let main = thread.tid == thread.tgid && thread.tid != 0 && !mains.contains(&process);
+            let handle = *processes.entry(process).or_insert_with(|| {
                 let name = match thread.tgid {
                     0 => "swapper",
-                    _ => &thread.comm,
+                    _ => &name(thread),
                 };
                 target.add_process(name, thread.tgid, zero)
             });
             if main {
-                mains.push(thread.tgid);
-                target.set_process_name(process, &thread.comm);
+                mains.push(process);
+                target.set_process_name(handle, &name(thread));
             }
-            let handle = target.add_thread(process, thread.tid, zero, main);
-            target.set_thread_name(handle, &thread.comm);
+            let handle = target.add_thread(handle, thread.tid, zero, main);
+            target.set_thread_name(handle, &name(thread));
             target.set_thread_end_time(handle, end);
             target.set_thread_samples_weight_type(handle, fx::WeightType::Samples);
             handles.insert(thread, handle);

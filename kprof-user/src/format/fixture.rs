@@ -55,6 +55,7 @@ pub(super) fn profile() -> Profile {
         tid,
         comm: comm.to_owned(),
         kthread,
+        host_ids: false,
     };
     let ksoftirqd = thread(21, 21, "ksoftirqd/1", true);
     let flood = thread(4001, 4001, "flood", false);
@@ -165,6 +166,7 @@ pub(super) fn with_lines() -> Profile {
         tid: 181,
         comm: "dd".into(),
         kthread: false,
+        host_ids: false,
     };
     let deep = "drivers/net/ethernet/a_vendor_of_cards/a_family_of_cards/the_core_of_it/rx";
     let name = "a_function_whose_name_is_by_itself_longer_than_what_is_left_of_a_line_in_a_report_of_people";

@@ -9,7 +9,7 @@ use std::io::{BufRead, Write};
 
 use anyhow::{Context as _, Result};
 
-use super::view::{NO_STACK, USER, View};
+use super::view::{HOST, NO_STACK, USER, View};
 use crate::profile::{
     Context, Frame, Meta, Profile, Sample, Show, SourceLine, Thread, UnknownReason, classify,
 };
@@ -72,6 +72,8 @@ fn add(profile: &mut Profile, stack: &str, count: u64, show: &Show) {
         [only] if only == NO_STACK => (Vec::new(), classify([].into_iter(), idle_task)),
         _ => {
             let frames: Vec<Frame> = names.iter().map(|name| frame(name)).collect();
+            // Where the outer end is missing, an interrupt may be.
+            let idle_task = idle_task && !matches!(frames.first(), Some(Frame::Limit { .. }));
             let context = classify(frames.iter().rev().filter_map(Frame::function), idle_task);
             (frames, context)
         }
@@ -93,22 +95,29 @@ fn add(profile: &mut Profile, stack: &str, count: u64, show: &Show) {
 }
 
 fn thread(name: &str, show: &Show) -> Thread {
-    let parts = name
+    let (ids, host_ids) = match name.strip_suffix(HOST) {
+        Some(ids) => (ids, true),
+        None => (name, false),
+    };
+    let parts = ids
         .rsplit_once('-')
-        .and_then(|(comm, tid)| Some((comm, tid.parse().ok()?)))
+        .and_then(|(comm, tid)| Some((comm, tid.parse().ok()?, host_ids)))
         .filter(|_| show.threads);
-    let (comm, tid) = parts.unwrap_or((name, 0));
+    let (comm, tid, host_ids) = parts.unwrap_or((name, 0, false));
     Thread {
         tgid: 0,
         tid,
         comm: comm.to_owned(),
         kthread: false,
+        host_ids,
     }
 }
 
 /// The frame that has this label.
 pub(super) fn frame(label: &str) -> Frame {
-    let frame = unknown(label).unwrap_or_else(|| named(label));
+    let frame = unknown(label)
+        .or_else(|| limit(label))
+        .unwrap_or_else(|| named(label));
     let same = frame.label(false).to_string() == label || frame.label(true).to_string() == label;
     if same { frame } else { Frame::named(label) }
 }
@@ -124,6 +133,12 @@ fn unknown(label: &str) -> Option<Frame> {
         .into_iter()
         .find(|r| r.words() == words)?;
     Some(Frame::Unknown { address, reason })
+}
+
+fn limit(label: &str) -> Option<Frame> {
+    let inner = label.strip_prefix("[stack limit: ")?;
+    let frames = inner.strip_suffix(" frames]")?.parse().ok()?;
+    Some(Frame::Limit { frames })
 }
 
 fn named(label: &str) -> Frame {
@@ -253,6 +268,8 @@ mod tests {
             reason: UnknownReason::OutsideSymbols,
         };
         assert_eq!(frame(&unknown.label(true).to_string()), unknown);
+        let limit = Frame::Limit { frames: 50 };
+        assert_eq!(frame(&limit.label(false).to_string()), limit);
         assert_eq!(
             frame("void f(int) [clone .isra.0]").function(),
             Some("void f(int)")

@@ -40,6 +40,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             address,
             reason: UnknownReason::ALL[reason],
         }),
+        1 => (1..130_u32).prop_map(|frames| Frame::Limit { frames }),
     ]
 }
 
@@ -127,6 +128,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                 tid,
                 comm,
                 kthread: tid == 2,
+                host_ids: tid == 1,
             });
             profile.add(
                 Sample {
@@ -230,7 +232,7 @@ proptest! {
         let frame = Frame::Unknown { address, reason: UnknownReason::NoSymbols };
         let frame = profile.intern_frame(frame);
         let stack = profile.intern_stack(&[frame]);
-        let thread = Thread { tgid: 1, tid: 1, comm: "x".into(), kthread: true };
+        let thread = Thread { tgid: 1, tid: 1, comm: "x".into(), kthread: true, host_ids: false };
         let thread = profile.intern_thread(thread);
         profile.add(Sample { thread, stack, context: Context::Task }, 1);
         let hex = format!("{address:x}");
@@ -258,4 +260,92 @@ fn inlined_frames_survive_pprof() {
     let back = pprof::read(out.as_slice()).unwrap();
     assert_eq!(text(&back, &ALL), text(&fixture::profile(), &ALL));
     assert!(text(&back, &ALL).contains("wb_writeback fs/fs-writeback.c:2102 (inlined)"));
+}
+
+#[test]
+fn one_number_of_two_namespaces_is_two_threads() {
+    let mut profile = Profile::new(fixture::meta());
+    let frame = profile.intern_frame(Frame::named("f"));
+    let stack = profile.intern_stack(&[frame]);
+    for host_ids in [false, true] {
+        let thread = profile.intern_thread(Thread {
+            tgid: 14,
+            tid: 14,
+            comm: "x".into(),
+            kthread: false,
+            host_ids,
+        });
+        let context = Context::Task;
+        let sample = Sample {
+            thread,
+            stack,
+            context,
+        };
+        profile.add(sample, 1);
+    }
+    let written = |format: Format| {
+        let mut out = Vec::new();
+        format.write(&profile, &ALL, None, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(written(Format::Folded), "x-14;f 1\nx-14@host;f 1\n");
+    let report = written(Format::Text);
+    assert!(
+        report.contains("x (tid 14)") && report.contains("x (host's tid 14)"),
+        "{report}"
+    );
+    let firefox: serde_json::Value = serde_json::from_str(&written(Format::Firefox)).unwrap();
+    let threads = firefox["threads"].as_array().unwrap();
+    let names: Vec<_> = threads
+        .iter()
+        .map(|t| (t["name"].as_str(), t["processName"].as_str(), &t["pid"]))
+        .collect();
+    let host = Some("x (host's ids)");
+    assert_eq!(names.len(), 2);
+    assert!(
+        names.iter().any(|n| (n.0, n.1) == (Some("x"), Some("x"))),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|n| (n.0, n.1) == (host, host)),
+        "{names:?}"
+    );
+    assert_ne!(names[0].2, names[1].2);
+}
+
+#[test]
+fn stacks_at_the_limit_say_so_and_how_many_there_are() {
+    let mut profile = Profile::new(fixture::meta());
+    let function = profile.intern_frame(Frame::named("ip_rcv"));
+    let limit = profile.intern_frame(Frame::Limit { frames: 50 });
+    let thread = profile.intern_thread(Thread {
+        tgid: 1,
+        tid: 1,
+        comm: "x".into(),
+        kthread: false,
+        host_ids: false,
+    });
+    for (frames, count) in [(&[limit, function][..], 1), (&[function], 3)] {
+        let stack = profile.intern_stack(frames);
+        let context = Context::Task;
+        let sample = Sample {
+            thread,
+            stack,
+            context,
+        };
+        profile.add(sample, count);
+    }
+    let folded = text(&profile, &Show::default());
+    assert_eq!(folded, "x;[stack limit: 50 frames];ip_rcv 1\nx;ip_rcv 3\n");
+    let mut report = Vec::new();
+    let show = Show::default();
+    Format::Text
+        .write(&profile, &show, None, &mut report)
+        .unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(
+        report.contains("Stack limit: 25.0 % of the samples have 50 frames")
+            && report.contains("kernel.perf_event_max_stack=127"),
+        "{report}"
+    );
 }

@@ -82,6 +82,7 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
     notes.extend(caption::losses(&profile.meta));
     notes.extend(caption::hidden(profile, view));
     notes.extend(caption::caveat(view));
+    notes.extend(caption::stack_limit(view));
     notes.push(
         "Blue: thread, orange: kernel, green: module, purple: BPF program, grey: no name. Click to zoom, Ctrl-F to search."
             .to_owned(),
@@ -97,7 +98,9 @@ fn palette(view: &View<'_>) -> PaletteMap {
         for label in view.labels(row) {
             let base = match label {
                 USER | NO_STACK => Kind::Nameless,
-                label if label.starts_with("[unknown") => Kind::Nameless,
+                label if label.starts_with("[unknown") || label.starts_with("[stack limit") => {
+                    Kind::Nameless
+                }
                 label if label.contains(" [bpf]") => Kind::Bpf,
                 label if label.contains(" [") => Kind::Module,
                 _ => Kind::Kernel,

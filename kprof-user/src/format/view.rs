@@ -8,6 +8,9 @@ pub(super) const USER: &str = "[user]";
 /// The label of a sample in the kernel whose stack has no frames.
 pub(super) const NO_STACK: &str = "[no stack]";
 
+/// Stands behind a thread id that is the host's; see [`Thread::host_ids`].
+pub(super) const HOST: &str = "@host";
+
 /// One sample with its count.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
@@ -98,7 +101,10 @@ impl<'a> View<'a> {
     /// The text of a thread: its name, with its id where asked for.
     pub(super) fn thread(&self, thread: &Thread) -> String {
         match self.threads {
-            true => format!("{}-{}", thread.comm, thread.tid),
+            true => {
+                let whose = if thread.host_ids { HOST } else { "" };
+                format!("{}-{}{whose}", thread.comm, thread.tid)
+            }
             false => thread.comm.clone(),
         }
     }

@@ -63,6 +63,8 @@ pub fn lack(error: &io::Error, action: Action, now: &Situation) -> Lack {
         (Action::LoadProgram, libc::EINVAL | libc::EACCES | libc::E2BIG) => verifier(error),
         (Action::CreateMap, libc::ENOMEM | libc::E2BIG) => no_memory(error),
         (Action::CreateMap, libc::EINVAL) => match now.max_stack {
+            Some(limit) if limit < 1 => no_stacks(limit),
+            // Kprof asks for no more than this. So it was lowered just now.
             Some(limit) if limit < MAX_FRAMES as i64 => short_stacks(limit),
             _ => no_map_type(),
         },

@@ -1,17 +1,12 @@
-//! Whether the processes and threads that were asked for exist.
-//!
-//! The BPF program compares ids as the initial pid namespace numbers them, and `/proc` shows them as this
-//! process's own namespace does; where the two differ, a pid given here would mean another process.
+//! Whether the processes and threads that were asked for exist, and whether their samples can be told.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::pid_ns::{self, Ids};
 use super::refusal;
-
-/// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
@@ -22,16 +17,8 @@ pub fn in_initial_user_namespace() -> Option<bool> {
     Some(link == Path::new(INITIAL_USER_NAMESPACE))
 }
 
-/// Whether this process sees pids as the kernel's initial namespace numbers them; `None` where `/proc` doesn't
-/// say.
-pub fn in_initial_pid_namespace() -> Option<bool> {
-    let link = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(link == Path::new(INITIAL_PID_NAMESPACE))
-}
-
 /// Refuses a process id that no process has.
 pub fn process_exists(pid: u32) -> Result<()> {
-    same_numbers("--pid")?;
     match tgid_of(pid) {
         Some(tgid) if tgid == pid => Ok(()),
         Some(tgid) => bail!(
@@ -44,19 +31,27 @@ pub fn process_exists(pid: u32) -> Result<()> {
 
 /// Refuses a thread id that no thread has.
 pub fn thread_exists(tid: u32) -> Result<()> {
-    same_numbers("--tid")?;
     match tgid_of(tid) {
         Some(_) => Ok(()),
         None => bail!("there is no thread {tid}. Look for it with: `ps -eL`"),
     }
 }
 
-fn same_numbers(flag: &str) -> Result<()> {
-    if in_initial_pid_namespace() == Some(false) {
-        let lack = refusal::pid_namespace();
-        bail!("{flag} can't be used here: {}. {}", lack.cause, lack.mend);
-    }
-    Ok(())
+/// Refuses a process or thread whose id, as `/proc` shows it, the BPF program can't match.
+pub fn can_be_matched(id: u32) -> Result<()> {
+    let lack = match pid_ns::of_proc().ids {
+        Ids::Initial => return Ok(()),
+        Ids::Unknown => refusal::unknown_pid_namespace(),
+        Ids::Of(_) if is_below(id) => refusal::nested_pid_namespace(id),
+        Ids::Of(_) => return Ok(()),
+    };
+    bail!("{}. {}", lack.cause, lack.mend)
+}
+
+/// Whether a task is in a pid namespace below that of `/proc`.
+fn is_below(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    pid_ns::levels(&status).is_some_and(|levels| levels > 1)
 }
 
 /// The process of a thread; `None` where there is no such thread. (`/proc/TID` exists for every thread, though
@@ -73,15 +68,13 @@ mod tests {
 
     #[test]
     fn this_process_exists_and_its_thread_is_told_from_it() {
-        if in_initial_pid_namespace() == Some(false) {
-            crate::skip::skip!("not in the initial pid namespace");
-        }
         let pid = std::process::id();
         process_exists(pid).unwrap();
         thread_exists(pid).unwrap();
         // SAFETY: gettid takes nothing and can't fail.
         let tid = unsafe { libc::gettid() } as u32;
         thread_exists(tid).unwrap();
+        can_be_matched(tid).unwrap();
         if tid != pid {
             let error = process_exists(tid).unwrap_err().to_string();
             assert!(error.contains(&format!("--tid {tid}")), "{error}");

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::comm::{MAX_NAME, without_work_queue};
+use super::pid_ns::{self, Ids};
 
 /// `PF_KTHREAD` in the flags of `/proc/PID/stat` (`include/linux/sched.h`).
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -32,6 +33,8 @@ pub struct Thread {
 pub struct Snapshot {
     /// Threads by ascending thread id.
     pub threads: Vec<Thread>,
+    /// `/proc` is a pid namespace's: it shows the tasks in there alone, and no kernel threads.
+    pub partial: bool,
 }
 
 impl Snapshot {
@@ -69,7 +72,10 @@ impl Snapshot {
             }
         }
         threads.sort_unstable_by_key(|thread| thread.tid);
-        Ok(Snapshot { threads })
+        Ok(Snapshot {
+            threads,
+            partial: pid_ns::of_proc().ids != Ids::Initial,
+        })
     }
 
     /// Threads of this snapshot, with the CPU time they used since `before`, most first.
@@ -100,6 +106,11 @@ impl Snapshot {
 
 fn number(entry: &fs::DirEntry) -> Option<u32> {
     entry.file_name().to_str()?.parse().ok()
+}
+
+/// Whether `/proc` shows a kernel thread under this id.
+pub(super) fn is_kernel_thread(id: u32) -> bool {
+    read(id, id).is_some_and(|(thread, _)| thread.kernel)
 }
 
 /// One thread, and whether its process has more than one.
@@ -193,9 +204,11 @@ mod tests {
         };
         let before = Snapshot {
             threads: vec![thread(1, 5, 100), thread(2, 5, 100)],
+            ..Snapshot::default()
         };
         let after = Snapshot {
             threads: vec![thread(1, 5, 130), thread(2, 9, 40), thread(3, 9, 50)],
+            ..Snapshot::default()
         };
         let used: Vec<_> = after
             .since(&before)
@@ -211,7 +224,7 @@ mod tests {
         // SAFETY: gettid takes nothing and can't fail.
         let tid = unsafe { libc::gettid() } as u32;
         assert!(snapshot.threads.iter().any(|t| t.tid == tid && !t.kernel));
-        if super::super::targets::in_initial_pid_namespace() == Some(true) {
+        if !snapshot.partial {
             let kthreadd = snapshot.threads.iter().find(|t| t.tid == 2).unwrap();
             assert!(kthreadd.kernel && kthreadd.comm == "kthreadd" && kthreadd.cpu_ns > 0);
         }

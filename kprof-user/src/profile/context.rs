@@ -47,7 +47,17 @@ pub enum Marker {
     /// The interrupt's work is over; they run for the interrupted thread, although the interrupt's
     /// entry is still on the stack: preemption, signals, task work.
     Thread,
+    /// The idle loop itself: on an idle task nothing lies between it and what called it.
+    IdleLoop,
 }
+
+/// Functions of the idle loop (kernel/sched/idle.c, drivers/cpuidle/cpuidle.c).
+const IDLE_LOOP: &[&str] = &[
+    "do_idle",
+    "cpuidle_idle_call",
+    "default_idle_call",
+    "cpuidle_enter_state",
+];
 
 /// Functions whose callees run as soft interrupts (kernel/softirq.c).
 const SOFTIRQ: &[&str] = &[
@@ -147,6 +157,8 @@ pub fn marker(function: &str) -> Option<Marker> {
         Some(Marker::Hardirq)
     } else if THREAD.contains(&function) {
         Some(Marker::Thread)
+    } else if IDLE_LOOP.contains(&function) {
+        Some(Marker::IdleLoop)
     } else {
         None
     }
@@ -172,6 +184,7 @@ pub fn classify_markers(markers: impl Iterator<Item = Marker>, idle_task: bool) 
             // what it preempted.
             Marker::Hardirq => {}
             Marker::Thread => returned = true,
+            Marker::IdleLoop => {}
         }
     }
     if idle_task {

@@ -61,6 +61,11 @@ pub enum Frame {
         /// Why there is no name.
         reason: UnknownReason,
     },
+    /// Not a frame: stands outermost in a stack of as many frames as are kept, which may have had more.
+    Limit {
+        /// How many frames are kept.
+        frames: u32,
+    },
 }
 
 impl Frame {
@@ -78,7 +83,7 @@ impl Frame {
     pub fn function(&self) -> Option<&str> {
         match self {
             Frame::Named { name, .. } => Some(name),
-            Frame::Unknown { .. } => None,
+            Frame::Unknown { .. } | Frame::Limit { .. } => None,
         }
     }
 
@@ -128,6 +133,7 @@ impl fmt::Display for Label<'_> {
                 write!(f, "[unknown {address:#x}: {}]", reason.words())
             }
             Frame::Unknown { reason, .. } => write!(f, "[unknown: {}]", reason.words()),
+            Frame::Limit { frames } => write!(f, "[stack limit: {frames} frames]"),
         }
     }
 }

@@ -28,6 +28,9 @@ pub struct Thread {
     pub comm: String,
     /// `PF_KTHREAD` was set.
     pub kthread: bool,
+    /// The ids are the initial pid namespace's, because the thread is outside of the one whose ids are
+    /// shown, in which others may have the same.
+    pub host_ids: bool,
 }
 
 /// What a count is filed under.

@@ -27,7 +27,7 @@ use anyhow::Result;
 use kprof_ebpf::{Key, flags};
 
 use crate::capture::RawWindow;
-use crate::profile::{Context, Frame, Profile, Sample, StackId, Thread, classify_markers};
+use crate::profile::{Context, Frame, Marker, Profile, Sample, StackId, Thread, classify_markers};
 use addresses::Addresses;
 
 /// What to find out about an address besides its function.
@@ -77,7 +77,7 @@ impl Symbolizer {
                 let shared = Arc::as_ptr(&sample.stack).cast::<u64>();
                 *stacks
                     .entry(shared)
-                    .or_insert_with(|| self.stack(&sample.stack, profile))
+                    .or_insert_with(|| self.stack(&sample.stack, window.max_frames, profile))
             };
             let context = match (user, sample.key.tid) {
                 (true, _) => Context::User,
@@ -107,7 +107,7 @@ impl Symbolizer {
         frames
     }
 
-    fn stack(&mut self, stack: &[u64], profile: &mut Profile) -> Stack {
+    fn stack(&mut self, stack: &[u64], max_frames: u32, profile: &mut Profile) -> Stack {
         let mut frames = Vec::with_capacity(stack.len());
         let mut markers = Vec::new();
         // The innermost address is where the CPU was. All others are where a call returns to, which
@@ -125,11 +125,20 @@ impl Symbolizer {
                 .addresses
                 .push(found, profile, &mut frames, &mut markers);
         }
+        let cut = max_frames > 0 && stack.len() >= max_frames as usize;
+        if cut {
+            frames.push(profile.intern_frame(Frame::Limit { frames: max_frames }));
+        }
         frames.reverse();
+        let idle = match classify_markers(markers.iter().copied(), true) {
+            // What is missing may be an interrupt, which must not pass for idle.
+            Context::Idle if cut && !markers.contains(&Marker::IdleLoop) => Context::Task,
+            found => found,
+        };
         Stack {
             id: profile.intern_stack(&frames),
             task: classify_markers(markers.iter().copied(), false),
-            idle: classify_markers(markers.iter().copied(), true),
+            idle,
         }
     }
 }
@@ -160,6 +169,7 @@ fn thread(key: &Key) -> Thread {
         tid: key.tid,
         comm,
         kthread: key.flags & flags::KTHREAD != 0,
+        host_ids: key.flags & flags::HOST_IDS != 0,
     }
 }
 

@@ -303,3 +303,36 @@ fn cost() {
         (again - added) / 1000,
     );
 }
+
+#[test]
+fn a_stack_of_as_many_frames_as_are_kept_says_so() {
+    let Some(listed) = listed() else { return };
+    let at = |name: &str| address_of(&listed, name) + 1;
+    let stack = |names: &[&str]| -> Arc<[u64]> { names.iter().map(|name| at(name)).collect() };
+    let sample = |tid, names: &[&str]| RawSample {
+        key: key(tid, b"x", 0),
+        stack: stack(names),
+        count: 1,
+    };
+    let window = RawWindow {
+        max_frames: 2,
+        ..window(vec![
+            sample(7, &["vfs_read"]),
+            sample(7, &["vfs_read", "ksys_read"]),
+            // On an idle task: in the idle loop, and in what may be an interrupt.
+            sample(0, &["schedule_idle", "do_idle"]),
+            sample(0, &["kfree", "kfree_skbmem"]),
+        ])
+    };
+    let mut profile = Profile::default();
+    symbolizer().add_window(&window, &mut profile).unwrap();
+    assert_eq!(
+        lines(&profile),
+        [
+            "swapper/0;[stack limit: 2 frames];do_idle;schedule_idle idle 1",
+            "swapper/0;[stack limit: 2 frames];kfree_skbmem;kfree task 1",
+            "x;[stack limit: 2 frames];ksys_read;vfs_read task 1",
+            "x;vfs_read task 1",
+        ]
+    );
+}

@@ -17,6 +17,7 @@ use super::sys::Table;
 use crate::kernel::bpf_syscall;
 use crate::kernel::cpus;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
+use crate::kernel::stack_depth;
 
 mod filters;
 mod object;
@@ -70,6 +71,10 @@ fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded>
     let tables = online.len() as u32;
     let mut object = Object::parse()?;
     object.set_global("CONFIG", config)?;
+    let frames = stack_depth::max_frames()?;
+    for map in ["STACKS_A", "STACKS_B"] {
+        object.set_value_size(map, frames * 8)?;
+    }
     let maps = object.create_maps(|name| {
         Some(match name {
             "CPU_STATE" => possible,

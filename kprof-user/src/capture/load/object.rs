@@ -21,7 +21,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("KPROF_BPF_OBJECT"));
 /// nothing need be probed. All it does is to give names to what BPF tools list.
 const BTF: BtfFeatures = BtfFeatures::new(true, true, true, false, false, false, false, false);
 
-/// An object on its way into the kernel: parse, [`Object::set_global`], [`Object::create_maps`], then
+/// An object on its way into the kernel: parse, [`Object::set_global`], [`Object::set_value_size`], [`Object::create_maps`], then
 /// [`Object::load_program`].
 pub(super) struct Object {
     object: aya_obj::Object,
@@ -46,6 +46,15 @@ impl Object {
         self.object
             .patch_map_data([(name, (bytes, true))].into_iter().collect())
             .with_context(|| format!("cannot set {name} in the BPF object"))
+    }
+
+    /// Sets the size of a map's values.
+    pub(super) fn set_value_size(&mut self, map: &str, bytes: u32) -> Result<()> {
+        let found = self.object.maps.get_mut(map);
+        found
+            .with_context(|| format!("the BPF object lacks the map {map}"))?
+            .set_value_size(bytes);
+        Ok(())
     }
 
     /// Creates all maps, with as many entries as `entries` says.

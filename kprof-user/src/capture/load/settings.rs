@@ -8,6 +8,7 @@ use crate::capture::Request;
 use crate::capture::sizing::Sizes;
 use crate::kernel::btf;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
+use crate::kernel::pid_ns::{self, Ids};
 use crate::kernel::sampling::Sampling;
 
 /// The read-only configuration of the program.
@@ -43,6 +44,10 @@ pub(super) fn configure(request: &Request, sizes: &Sizes) -> Result<Config> {
             Sampling::Frequency(_) => 1,
         };
         config.match_cpus = request.cpus.is_some().into();
+    }
+    if let Ids::Of(namespace) = pid_ns::of_proc().ids {
+        config.pid_ns_dev = namespace.dev;
+        config.pid_ns_ino = namespace.ino;
     }
     match btf::task_offsets() {
         Ok(offsets) => {

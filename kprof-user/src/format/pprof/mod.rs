@@ -142,10 +142,14 @@ impl<'a> Builder<'a> {
         if let Some(sample_ns) = self.sample_ns {
             value.push(signed(row.count.saturating_mul(sample_ns)));
         }
+        let (tid, pid) = match row.thread.host_ids {
+            true => ("host_tid", "host_pid"),
+            false => ("tid", "pid"),
+        };
         let mut label = vec![
             self.text_label("thread", &row.thread.comm),
-            self.number_label("tid", row.thread.tid.into()),
-            self.number_label("pid", row.thread.tgid.into()),
+            self.number_label(tid, row.thread.tid.into()),
+            self.number_label(pid, row.thread.tgid.into()),
             self.text_label("context", row.context.name()),
         ];
         if row.thread.kthread {
@@ -224,7 +228,7 @@ impl<'a> Builder<'a> {
                     line: number,
                 }
             }
-            Frame::Unknown { .. } => {
+            Frame::Unknown { .. } | Frame::Limit { .. } => {
                 let label = frame.label(self.addresses).to_string();
                 let function_id = self.function(&label, &label, "");
                 proto::Line {

@@ -102,8 +102,8 @@ impl<'a> Reader<'a> {
         let name = self.string(function.name)?;
         let system_name = self.string(function.system_name)?;
         let file = self.string(function.filename)?;
-        if let unknown @ Frame::Unknown { .. } = folded::frame(name) {
-            return Ok(unknown);
+        if let nameless @ (Frame::Unknown { .. } | Frame::Limit { .. }) = folded::frame(name) {
+            return Ok(nameless);
         }
         let module = mapping
             .strip_prefix('[')
@@ -147,6 +147,7 @@ impl<'a> Reader<'a> {
             tid: 0,
             comm: String::new(),
             kthread: false,
+            host_ids: false,
         };
         let mut context = None;
         for label in &sample.label {
@@ -155,6 +156,8 @@ impl<'a> Reader<'a> {
                 "thread" => thread.comm = self.string(label.str)?.to_owned(),
                 "tid" => thread.tid = number,
                 "pid" => thread.tgid = number,
+                "host_tid" => (thread.tid, thread.host_ids) = (number, true),
+                "host_pid" => (thread.tgid, thread.host_ids) = (number, true),
                 "kthread" => thread.kthread = number != 0,
                 "context" => {
                     let name = self.string(label.str)?;

@@ -42,6 +42,7 @@ pub(super) fn threads(text: &mut Text, view: &View<'_>) {
         let name = match thread.tid {
             // Idle tasks all have thread id 0; their name says the CPU.
             0 => thread.comm.clone(),
+            tid if thread.host_ids => format!("{} (host's tid {tid})", thread.comm),
             tid => format!("{} (tid {tid})", thread.comm),
         };
         let parts: Vec<String> = Context::ALL

@@ -58,8 +58,9 @@ fn report(profile: &Profile, show: &Show, explanation: Option<&str>, width: usiz
         lists::threads(&mut text, &view);
         lists::functions(&mut text, &view);
         tree::paths(&mut text, &view);
-        if let Some(caveat) = caption::caveat(&view) {
-            text.paragraph(&caveat);
+        for note in [caption::caveat(&view), caption::stack_limit(&view)] {
+            let Some(note) = note else { continue };
+            text.paragraph(&note);
             text.gap();
         }
     }

@@ -9,7 +9,7 @@ use super::{Check, Status};
 use crate::kernel::bpf_syscall::{self, Insn, MapAttr, PROG_PERF_EVENT, PROG_TRACEPOINT, RETURN_0};
 use crate::kernel::perf_syscall::{self, Attr, TYPE_SOFTWARE};
 use crate::kernel::refusal::{self, Action, Situation};
-use crate::kernel::{cpus, sysctl};
+use crate::kernel::{cpus, stack_depth, sysctl};
 
 /// Helpers that each sample takes (`include/uapi/linux/bpf.h`).
 const NEEDED: [(i32, &str); 6] = [
@@ -74,14 +74,15 @@ fn programs(program: &io::Result<OwnedFd>, now: &Situation) -> Check {
 /// Tries each type of map that the programs use.
 fn maps(now: &Situation) -> Check {
     const NAME: &str = "BPF maps";
-    const KINDS: [(&str, u32, u32); 5] = [
+    let max_frames = stack_depth::max_frames().unwrap_or(MAX_FRAMES as u32);
+    let kinds = [
         ("hash", 1, 8),
         ("array", 2, 8),
         ("percpu_array", 6, 8),
-        ("stack_trace", 7, MAX_FRAMES as u32 * 8),
+        ("stack_trace", 7, max_frames * 8),
         ("cgroup_array", 8, 4),
     ];
-    for (kind, map_type, value_size) in KINDS {
+    for (kind, map_type, value_size) in kinds {
         let attr = MapAttr {
             map_type,
             key_size: 4,
@@ -103,7 +104,7 @@ fn maps(now: &Situation) -> Check {
         };
         return Check::lacking(NAME, status, found, lack);
     }
-    Check::ok(NAME, KINDS.map(|(kind, ..)| kind).join(", "))
+    Check::ok(NAME, kinds.map(|(kind, ..)| kind).join(", "))
 }
 
 fn no_cgroup_filter(names: &[&str]) -> refusal::Lack {

@@ -8,7 +8,7 @@ use crate::kernel::event;
 use crate::kernel::perf_syscall::{self, Attr, TYPE_SOFTWARE};
 use crate::kernel::refusal::{self, Action, Situation};
 use crate::kernel::sampling::MAX_SAMPLE_RATE;
-use crate::kernel::{cpus, sysctl};
+use crate::kernel::{cpus, stack_depth, sysctl};
 
 /// Below this many samples a second the limit is worth a word: it is what `-F 999` needs.
 const USEFUL_RATE: i64 = 999;
@@ -145,15 +145,44 @@ fn sample_rate() -> Check {
 }
 
 fn max_stack() -> Check {
+    stack_depth_check(sysctl::read(stack_depth::LIMIT))
+}
+
+fn stack_depth_check(limit: Option<i64>) -> Check {
     const NAME: &str = "stack depth limit";
-    match sysctl::read("kernel.perf_event_max_stack") {
-        Some(limit) if limit < MAX_FRAMES as i64 => Check::lacking(
-            NAME,
-            Status::Missing,
-            format!("{limit} frames"),
-            refusal::short_stacks(limit),
-        ),
+    let lacking =
+        |status, limit, lack| Check::lacking(NAME, status, format!("{limit} frames"), lack);
+    match limit {
+        Some(limit) if limit < 1 => lacking(Status::Missing, limit, refusal::no_stacks(limit)),
+        Some(limit) if limit < MAX_FRAMES as i64 => {
+            lacking(Status::Limited, limit, refusal::short_stacks(limit))
+        }
         Some(limit) => Check::ok(NAME, format!("{limit} frames, kprof keeps {MAX_FRAMES}")),
         None => Check::ok(NAME, "not shown"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_stack_limit_is_a_limit_and_none_at_all_a_lack() {
+        assert_eq!(stack_depth_check(Some(127)).status, Status::Ok);
+        let low = stack_depth_check(Some(50));
+        assert_eq!(low.status, Status::Limited);
+        let lack = low.lack.unwrap();
+        assert!(
+            lack.cost
+                .starts_with("stacks deeper than 50 frames are cut"),
+            "{}",
+            lack.cost
+        );
+        assert!(
+            lack.mend.contains("kernel.perf_event_max_stack=127"),
+            "{}",
+            lack.mend
+        );
+        assert_eq!(stack_depth_check(Some(0)).status, Status::Missing);
     }
 }

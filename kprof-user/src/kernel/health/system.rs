@@ -5,8 +5,9 @@ use std::io::Read as _;
 
 use super::{Check, Status};
 use crate::kernel::caps::Capability;
+use crate::kernel::pid_ns::{self, Ids, Numbering};
 use crate::kernel::refusal::{self, Situation};
-use crate::kernel::{btf, cgroup, sysctl, targets, tracefs};
+use crate::kernel::{btf, cgroup, sysctl, tracefs};
 
 pub(super) fn checks(now: &Situation) -> Vec<Check> {
     let mut checks = capabilities(now);
@@ -178,15 +179,21 @@ fn cgroup2() -> Check {
 
 fn pid_namespace() -> Check {
     const NAME: &str = "pid namespace";
-    match targets::in_initial_pid_namespace() {
-        Some(true) => Check::ok(NAME, "the machine's own"),
-        Some(false) => Check::lacking(
-            NAME,
-            Status::Limited,
-            "a container's",
-            refusal::pid_namespace(),
+    let limited = |found, lack| Check::lacking(NAME, Status::Limited, found, lack);
+    match pid_ns::of_proc() {
+        Numbering {
+            ids: Ids::Unknown, ..
+        } => limited(
+            "/proc is of another, unknown one",
+            refusal::unknown_pid_namespace(),
         ),
-        None => Check::ok(NAME, "not shown by /proc"),
+        Numbering { own: false, .. } => limited("/proc is of another one", refusal::foreign_proc()),
+        Numbering {
+            ids: Ids::Initial, ..
+        } => Check::ok(NAME, "the machine's own"),
+        Numbering {
+            ids: Ids::Of(_), ..
+        } => limited("a container's", refusal::pid_namespace()),
     }
 }
 

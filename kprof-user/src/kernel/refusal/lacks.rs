@@ -202,12 +202,25 @@ pub fn no_attach() -> Lack {
     )
 }
 
-/// `kernel.perf_event_max_stack` is below what kprof's stack maps hold.
+/// `kernel.perf_event_max_stack` is below what kprof keeps of a stack.
 pub fn short_stacks(limit: i64) -> Lack {
     lack(
         format!(
-            "kernel.perf_event_max_stack={limit} is below the {MAX_FRAMES} frames of kprof's stack maps"
+            "kernel.perf_event_max_stack={limit}: the kernel keeps {limit} frames of a stack, and kprof could use \
+             {MAX_FRAMES}"
         ),
+        format!(
+            "stacks deeper than {limit} frames are cut at their outer end, and with what is cut it may be unknown \
+             that they were of a soft or hard interrupt"
+        ),
+        format!("Run: `sudo sysctl -w kernel.perf_event_max_stack={MAX_FRAMES}`"),
+    )
+}
+
+/// `kernel.perf_event_max_stack` leaves nothing of a stack.
+pub fn no_stacks(limit: i64) -> Lack {
+    lack(
+        format!("kernel.perf_event_max_stack={limit}: the kernel keeps no stacks"),
         CANT_RECORD,
         format!("Run: `sudo sysctl -w kernel.perf_event_max_stack={MAX_FRAMES}`"),
     )
@@ -353,13 +366,44 @@ pub fn no_batches() -> Lack {
     )
 }
 
-/// This process is in a pid namespace of its own.
+/// `/proc` is a container's.
 pub fn pid_namespace() -> Lack {
     lack(
-        "this process is in a pid namespace, as in a container: it sees other pids than the kernel, and no kernel \
-         threads",
-        "--pid and --tid can't be used, and an empty result can't say what threads did meanwhile",
+        "this process is in a pid namespace, as in a container: /proc shows the processes in there alone, and no \
+         kernel threads",
+        "what runs outside is sampled too, but has the host's ids; --pid and --tid can't pick it, and an empty result \
+         can't say what it did meanwhile",
         "Start the container with: `docker run --pid=host …` (Kubernetes: hostPID: true), or run kprof on the host",
+    )
+}
+
+/// `/proc` is of a namespace above this process's own.
+pub fn foreign_proc() -> Lack {
+    lack(
+        "/proc is of another pid namespace than this process",
+        "the ids that kprof takes and shows are those of /proc, as ps shows them; kill and a shell's $$ have others",
+        "Take ids from ps; or, to have one kind of them: `sudo nsenter -t 1 -p kprof …`",
+    )
+}
+
+/// `/proc` does not say whose ids it shows.
+pub fn unknown_pid_namespace() -> Lack {
+    lack(
+        "/proc is of another pid namespace than this process, and doesn't say which",
+        "--pid and --tid can't be used; the ids shown are the host's",
+        "Mount a /proc of this process's namespace: `sudo mount -t proc proc /proc`, or run kprof on the host",
+    )
+}
+
+/// A task is in a namespace below that of `/proc`, where the kernel tells a BPF program its innermost ids only.
+pub(in crate::kernel) fn nested_pid_namespace(id: u32) -> Lack {
+    lack(
+        format!(
+            "{id} is in a pid namespace of its own, below that of /proc; the kernel doesn't tell a BPF program the \
+             ids that such tasks have up here"
+        ),
+        format!("{id} can't be picked by its id"),
+        "Run kprof on the host, or in that namespace; --comm and --cgroup work here",
     )
 }
 

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use crate::kernel::caps::{self, Capabilities, Capability};
-use crate::kernel::{sysctl, targets};
+use crate::kernel::{stack_depth, sysctl, targets};
 
 /// This process's rights, and what limits them.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Situation {
             lockdown: lockdown.as_deref().and_then(chosen),
             kptr_restrict: sysctl::read("kernel.kptr_restrict"),
             max_sample_rate: sysctl::read("kernel.perf_event_max_sample_rate"),
-            max_stack: sysctl::read("kernel.perf_event_max_stack"),
+            max_stack: sysctl::read(stack_depth::LIMIT),
             locked_memory_limited: locked_memory_limited(),
             program: program
                 .and_then(|path| path.into_os_string().into_string().ok())

@@ -138,6 +138,9 @@ fn a_short_stack_limit_is_told_from_a_missing_map_type() {
             .mend
             .contains("kernel.perf_event_max_stack=127")
     );
+    now.max_stack = Some(0);
+    let none = ask(libc::EINVAL, Action::CreateMap, &now);
+    assert!(none.cause.contains("keeps no stacks"), "{}", none.cause);
 }
 
 #[test]
