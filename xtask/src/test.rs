@@ -56,6 +56,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             )
         });
         step("BPF object: rebuild and compare", &mut build_ebpf::check);
+        step("BPF object with logging", &mut with_log);
     }
     let mut kprof = None;
     let mut tally = Tally::default();
@@ -134,6 +135,27 @@ fn count(command: &mut Command, tally: &mut Tally) -> anyhow::Result<()> {
         bail!("{status}");
     }
     Ok(())
+}
+
+/// A kprof whose programs write a log builds, and the kernel takes the programs.
+fn with_log() -> anyhow::Result<()> {
+    match build_ebpf::with_log() {
+        Err(error) if error.is::<build_ebpf::NoSource>() => {
+            say(format_args!("skipped: {error:#}"));
+            return Ok(());
+        }
+        built => built?,
+    }
+    let words = "clippy --quiet --locked --package kprof-user --features bpf-log -- -D warnings";
+    show(host::cargo().args(words.split(' ')))?;
+    // SAFETY: geteuid takes no arguments, touches no memory and can't fail.
+    if unsafe { libc::geteuid() } != 0 {
+        say("not root: the programs with logging are not loaded");
+        return Ok(());
+    }
+    let words =
+        "run --quiet --locked --package kprof-user --features bpf-log -- -q -d 200ms -o /dev/null";
+    show(host::cargo().args(words.split(' ')))
 }
 
 /// Runs a command whose own output is what people want to see.

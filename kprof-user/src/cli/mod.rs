@@ -14,6 +14,7 @@ mod bpf_log;
 mod doctor;
 mod emit;
 mod failure;
+mod filters;
 mod machine;
 mod nothing;
 mod output;

@@ -4,19 +4,18 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use kprof_ebpf::config::MAX_CGROUPS;
 
 use super::args::{DEFAULT_FREQUENCY, RecordArgs};
 use super::failure::Failure;
+use super::filters::{chosen_cpus, filters};
 use super::output::Output;
 use super::say::say;
 use super::signals::Stop;
-use crate::capture::{Filters, Request};
+use crate::capture::Request;
 use crate::format::Format;
-use crate::kernel::comm::Patterns;
+use crate::kernel::cpus;
 use crate::kernel::event::Event;
 use crate::kernel::sampling::Sampling;
-use crate::kernel::{cgroup, cpus, targets};
 use crate::profile::Show;
 use crate::symbolize::Options;
 
@@ -173,115 +172,6 @@ fn sampling(args: &RecordArgs, event: &Event) -> Result<Sampling, Failure> {
     }
 }
 
-/// The CPUs of a list that are online, and how many are not.
-fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
-    let chosen = cpus::parse_list(list)
-        .context("--cpu")
-        .map_err(Failure::Usage)?;
-    let online = cpus::online()?;
-    let (there, absent): (Vec<u32>, Vec<u32>) =
-        chosen.into_iter().partition(|cpu| online.contains(cpu));
-    if there.is_empty() {
-        let online: Vec<String> = online.iter().map(u32::to_string).collect();
-        return Err(Failure::usage(format!(
-            "--cpu {list} names no CPU that is online; online are {}",
-            online.join(",")
-        )));
-    }
-    Ok((there, absent.len()))
-}
-
-fn filters(args: &RecordArgs) -> Result<Filters, Failure> {
-    if args.pid.contains(&0) {
-        return Err(Failure::usage(
-            "--pid 0 is no process; --show-idle shows the idle loop",
-        ));
-    }
-    if args.tid.contains(&0) {
-        return Err(Failure::usage(
-            "--tid 0 is no thread; --show-idle shows the idle loop",
-        ));
-    }
-    let comm = match args.comm.as_slice() {
-        [] => None,
-        patterns => Some(
-            Patterns::parse(patterns)
-                .context("--comm")
-                .map_err(Failure::Usage)?,
-        ),
-    };
-    for &pid in &args.pid {
-        targets::process_exists(pid)
-            .and_then(|()| targets::can_be_matched(pid))
-            .with_context(|| format!("--pid {pid}"))?;
-    }
-    for &tid in &args.tid {
-        targets::thread_exists(tid)
-            .and_then(|()| targets::can_be_matched(tid))
-            .with_context(|| format!("--tid {tid}"))?;
-    }
-    let mut cgroups = Vec::new();
-    for path in &args.cgroup {
-        let group =
-            cgroup::resolve(path).with_context(|| format!("--cgroup {}", path.display()))?;
-        if !cgroups.contains(&group.path) {
-            cgroups.push(group.path);
-        }
-    }
-    if cgroups.len() > MAX_CGROUPS {
-        return Err(Failure::usage(format!(
-            "--cgroup can tell {MAX_CGROUPS} cgroups apart, {} are given; give one above them",
-            cgroups.len()
-        )));
-    }
-    let (mut pids, mut tids) = (args.pid.clone(), args.tid.clone());
-    pids.sort_unstable();
-    pids.dedup();
-    tids.sort_unstable();
-    tids.dedup();
-    if !pids.is_empty() && !tids.is_empty() {
-        // Different flags narrow: only those threads that belong to one of the processes.
-        tids.retain(|tid| pids.iter().any(|pid| belongs(*pid, *tid)));
-        if tids.is_empty() {
-            return Err(Failure::usage(
-                "--pid and --tid contradict each other: none of the threads belongs to one of the processes",
-            ));
-        }
-        pids.clear();
-    }
-    if args.kthreads {
-        let all = pids.iter().chain(&tids);
-        if all.clone().next().is_some() && all.copied().all(is_user_task) {
-            return Err(Failure::usage(
-                "--kthreads contradicts --pid and --tid: none of them is a kernel thread",
-            ));
-        }
-    }
-    Ok(Filters {
-        comm,
-        pids,
-        tids,
-        kthreads: args.kthreads,
-        cgroups,
-    })
-}
-
-fn belongs(pid: u32, tid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
-}
-
-/// Whether a task is known to be no kernel thread: `flags` is field 9 of /proc/PID/stat (proc(5)).
-fn is_user_task(id: u32) -> bool {
-    const PF_KTHREAD: u64 = 0x0020_0000;
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
-        return false;
-    };
-    let flags = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
-    flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
-}
-
 /// Time between two drains: as long as the maps stay small, and an even part of the interval.
 fn window(
     sampling: &Sampling,
@@ -429,35 +319,5 @@ mod tests {
         assert_eq!(sampling_of(&["--period", "9"]), Ok(Sampling::Period(9)));
         assert!(sampling_of(&["-F", "99"]).unwrap_err().contains("--period"));
         assert!(sampling_of(&["--period", "5000000000"]).is_err());
-    }
-
-    #[test]
-    fn cpus_that_are_not_online_are_counted() {
-        let (there, absent) = chosen_cpus("0,8190-8191").unwrap();
-        assert_eq!((there, absent), (vec![0], 2));
-    }
-
-    #[test]
-    fn a_cgroup_given_twice_is_one() {
-        let Ok(args) = cgroup_args(9, ".") else {
-            crate::skip::skip!("no cgroup2 mount");
-        };
-        assert_eq!(filters(&args).unwrap().cgroups.len(), 1);
-    }
-
-    /// Arguments with a cgroup so many times.
-    fn cgroup_args(times: usize, path: &str) -> anyhow::Result<RecordArgs> {
-        use clap::Parser as _;
-        cgroup::resolve(path.as_ref())?;
-        let words = ["--cgroup", path].repeat(times);
-        let cli = super::super::Cli::try_parse_from(std::iter::once("kprof").chain(words)).unwrap();
-        Ok(cli.record)
-    }
-
-    #[test]
-    fn threads_belong_to_processes() {
-        let pid = std::process::id();
-        assert!(belongs(pid, pid) && !belongs(1, pid));
-        assert!(is_user_task(pid) && !is_user_task(2));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::host::{self, say};
 use crate::lock::{LOCK, Lock, OBJECT};
+pub(crate) use crate::toolchain::NoSource;
 use crate::toolchain::{Rustc, Toolchain};
 
 mod check;
@@ -31,12 +32,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.check {
         return check();
     }
-    let folder = if args.log {
-        host::target()?.join("kprof-bpf/log")
-    } else {
-        prebuilt()
-    };
-    rebuild(&folder, args.log)
+    if args.log {
+        return with_log();
+    }
+    rebuild(&prebuilt(), false)
+}
+
+/// Builds the object with logging into the target folder. Fails with [`NoSource`] where there is no library source.
+pub(crate) fn with_log() -> anyhow::Result<()> {
+    rebuild(&host::target()?.join("kprof-bpf/log"), true)
 }
 
 /// Rebuilds the checked-in object if its sources have changed since it was built.

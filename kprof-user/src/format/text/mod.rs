@@ -170,7 +170,7 @@ fn contexts(text: &mut Text, profile: &Profile) {
     let skipped = accounting.skipped().unwrap_or(0);
     if skipped > 0 {
         let note = match meta.timer_driven {
-            true => "due, but the timer ran late or BPF was busy",
+            true => "due, but the timer came late (idle CPUs of virtual machines) or BPF was busy",
             false => "due, but BPF was busy",
         };
         row("skipped", skipped, note);
