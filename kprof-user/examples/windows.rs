@@ -37,7 +37,7 @@ fn main() -> anyhow::Result<()> {
     println!(
         "start {:?}, age {:?} ms",
         begin.elapsed(),
-        capture.first_sample_ns().map(|n| n / 1_000_000)
+        capture.first_sample_ns() / 1_000_000
     );
     let mut total = Accounting::default();
     let (mut inexact, mut longest) = (0, Duration::ZERO);

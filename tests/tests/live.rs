@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
 use kprof_tests::{
-    Load, Outcome, expect_success, firefox, folded, json, live, run, run_on_terminal, stdout, tools,
+    Load, Outcome, expect_success, firefox, folded, json, kprof, live, run, run_on_terminal,
+    stdout, tools,
 };
 
 kprof_tests::suite![
@@ -17,6 +18,7 @@ kprof_tests::suite![
     the_accounting_is_exact_in_200_windows_of_50_ms,
     a_drain_waits_for_programs_that_still_run,
     every_name_is_one_of_kallsyms,
+    what_came_before_kprof_in_its_process_is_not_its_own,
 ];
 
 fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
@@ -320,5 +322,25 @@ fn every_name_is_one_of_kallsyms() -> Outcome {
         unknown * 50 < named,
         "{unknown} frames without a name, {named} with one"
     );
+    Ok(())
+}
+
+fn what_came_before_kprof_in_its_process_is_not_its_own() -> Outcome {
+    let _live = live()?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("k.stats");
+    let before = Duration::from_secs(2);
+    let script = r#"sleep 2; exec "$0" -q -d 200ms -o /dev/null --stats "$1""#;
+    let started = Instant::now();
+    let status = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(kprof().get_program())
+        .arg(&file)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let first = Duration::from_nanos(json(&file)["first_sample_ns"].as_u64().unwrap());
+    let wall = started.elapsed();
+    assert!(first + before <= wall, "{first:?} of {wall:?}");
     Ok(())
 }

@@ -14,6 +14,7 @@ mod epoch;
 mod events;
 mod grace;
 mod load;
+pub mod own;
 mod request;
 mod running;
 mod shared;

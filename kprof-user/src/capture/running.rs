@@ -5,11 +5,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-use super::cost::{self, Cost};
+use super::cost::Cost;
 use super::epoch::{Counts, Epoch};
 use super::events::Events;
 use super::grace::Grace;
 use super::load::Loaded;
+use super::own;
 use super::sizing::Sizes;
 use super::stacks::Interner;
 use super::{RawSample, RawWindow, Request};
@@ -33,7 +34,7 @@ pub struct Capture {
     counts: Counts,
     accounting: Accounting,
     started: (SystemTime, Instant),
-    first_sample_ns: Option<u64>,
+    first_sample_ns: u64,
     #[cfg(feature = "bpf-log")]
     log: super::bpf_log::BpfLog,
 }
@@ -69,7 +70,7 @@ impl Capture {
             counts: Counts::new(),
             accounting: Accounting::default(),
             started: (SystemTime::now(), Instant::now()),
-            first_sample_ns: cost::process_age_ns(),
+            first_sample_ns: own::age_ns(),
             #[cfg(feature = "bpf-log")]
             log,
         })
@@ -80,8 +81,8 @@ impl Capture {
         self.sizes.period
     }
 
-    /// How long after the start of this process sampling began, nanoseconds, to 10 ms.
-    pub fn first_sample_ns(&self) -> Option<u64> {
+    /// How long after [`own::begin`] sampling began, nanoseconds.
+    pub fn first_sample_ns(&self) -> u64 {
         self.first_sample_ns
     }
 

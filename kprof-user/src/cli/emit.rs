@@ -11,8 +11,8 @@ use super::output::Output;
 use super::plan::{Plan, Stdout};
 use super::say::say;
 use super::store::RawStore;
-use super::usage;
-use crate::capture::RawWindow;
+use super::terminal;
+use crate::capture::{RawWindow, own};
 use crate::format::{Format, stats, text};
 use crate::kernel::refusal::{self, Lack, Situation};
 use crate::kernel::sampling::Sampling;
@@ -169,7 +169,7 @@ impl Emitter {
             duration_ns: window.duration_ns,
             cpus: window.cpus.clone(),
             accounting: Accounting {
-                user_cpu_ns: usage::cpu_ns(),
+                user_cpu_ns: own::cpu_ns(),
                 ..window.accounting.clone()
             },
             ..meta(&self.plan)
@@ -209,13 +209,13 @@ impl Emitter {
 /// Columns of a report on standard output: the terminal's, as far as lines stay readable.
 fn report_width() -> usize {
     const LONGEST: usize = 140;
-    usage::terminal_columns().map_or(text::WIDTH, |columns| columns.min(LONGEST))
+    terminal::columns().map_or(text::WIDTH, |columns| columns.min(LONGEST))
 }
 
 fn write_stats(output: Output, whole: &mut Profile, first_sample_ns: Option<u64>) -> Result<()> {
-    whole.meta.accounting.user_cpu_ns = usage::cpu_ns();
+    whole.meta.accounting.user_cpu_ns = own::cpu_ns();
     let run = stats::Run {
-        max_rss_bytes: usage::max_rss_bytes(),
+        max_rss_bytes: own::peak_rss_bytes(),
         first_sample_ns,
     };
     output.write(|out| stats::write(whole, &run, out))

@@ -98,7 +98,7 @@ impl Sampler for Capture {
     }
 
     fn first_sample_ns(&self) -> Option<u64> {
-        Capture::first_sample_ns(self)
+        Some(Capture::first_sample_ns(self))
     }
 }
 

@@ -8,6 +8,8 @@ use std::io::Write as _;
 
 use clap::Parser as _;
 
+use crate::capture::own;
+
 mod args;
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
@@ -26,7 +28,7 @@ mod record_tests;
 mod say;
 mod signals;
 mod store;
-mod usage;
+mod terminal;
 mod values;
 
 pub use args::{Cli, Command, RecordArgs};
@@ -39,6 +41,7 @@ pub const EXIT_INTERRUPTED: i32 = 130;
 
 /// Runs kprof with these arguments, the program's name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    own::begin();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(failure::from_clap(&error)),
