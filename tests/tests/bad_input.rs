@@ -48,6 +48,7 @@ fn each_mistake_is_one_line() {
         (&["-i", "0"], USAGE, "-i"),
         (&["-i", "5s", "-d", "1s"], USAGE, "-i is longer than -d"),
         (&["--max-stacks", "0"], USAGE, "--max-stacks"),
+        (&["--max-stacks", "1048577"], USAGE, "1048576"),
         (&["--vmlinux", "/boot/x"], USAGE, "--lines"),
         (
             &["--lines", "--vmlinux", "/no/such/vmlinux"],

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what kprof costs, beside bare programs and the peers that are installed.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -45,21 +45,30 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 struct Load(Child);
 
 impl Load {
+    /// Starts a load and waits until it says that it works.
     fn start(name: &str) -> anyhow::Result<Load> {
         let xtask = std::env::current_exe().context("finding this program")?;
-        let child = Command::new(xtask)
+        let mut child = Command::new(xtask)
             .args(["load", name, "--seconds", "3600"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .context("starting the load")?;
-        let mut load = Load(child);
-        // One that can't run says so and ends at once.
-        std::thread::sleep(Duration::from_secs(2));
-        match load.0.try_wait().context("looking at the load")? {
-            None => Ok(load),
-            Some(status) => bail!("the load {name} ended at once: {status}"),
+        let said = child.stderr.take().context("the load has no stderr")?;
+        let load = Load(child);
+        let mut said = BufReader::new(said);
+        let mut line = String::new();
+        while said.read_line(&mut line).context("reading the load")? > 0 {
+            eprint!("{line}");
+            if line.trim_end() == "load: working" {
+                // It must not come to write into a pipe that nobody reads.
+                std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::stderr()));
+                return Ok(load);
+            }
+            line.clear();
         }
+        bail!("the load {name} ended before it worked")
     }
 }
 

@@ -24,3 +24,4 @@ mod sys;
 
 pub use request::{Filters, RawSample, RawWindow, Request};
 pub use running::Capture;
+pub use sizing::MAX_STACKS;

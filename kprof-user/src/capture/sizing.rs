@@ -5,6 +5,8 @@ use std::time::Duration;
 /// Most samples that a window is given room for; more are drained in between. Twice as many buckets
 /// make 17 MB of stack-trace map.
 const MAX_SAMPLES: u64 = 8192;
+/// Most buckets of a stack-trace map that can be asked for.
+pub const MAX_STACKS: u32 = 1 << 20;
 /// Fewest samples of a window worth making room for.
 const MIN_SAMPLES: u64 = 512;
 /// How late a drain may come without loss.
@@ -44,11 +46,11 @@ impl Sizes {
         // On a crowded machine kprof itself comes late to its drain.
         let samples = samples_in(window + LATE);
         let wanted = max_stacks.unwrap_or(samples * 2);
-        let stacks = wanted.clamp(1, 1 << 20).next_power_of_two();
+        let stacks = wanted.clamp(1, MAX_STACKS).next_power_of_two();
         // At worst every sample is a new key, and each CPU's table is half full then. Should one CPU have all of
         // them, the overflow map has room. Spilled stacks are fewer, and large.
         let slots = max_stacks.unwrap_or(samples * 2) / cpus.max(1) as u32;
-        let slots = slots.clamp(64, 1 << 20).next_power_of_two();
+        let slots = slots.clamp(64, MAX_STACKS).next_power_of_two();
         let overflow = samples.next_power_of_two();
         let spill = (samples / 2).next_power_of_two();
         let period = match rate {

@@ -6,14 +6,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use kprof_ebpf::{CommTable, Config, CountSlot, CpuState, Key, MAX_FRAMES, SpillStack};
 
-use crate::kernel::bpf_syscall::{bpf, descriptor};
+use crate::kernel::bpf_syscall::{
+    BatchAttr, ElementAttr, MAP_CREATE, MAP_LOOKUP_AND_DELETE_BATCH, MAP_UPDATE_ELEM, bpf,
+    descriptor,
+};
 
 /// Commands of `include/uapi/linux/bpf.h`.
-const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
-const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_DELETE_ELEM: libc::c_int = 3;
-const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
 
 /// Types that are valid whatever their bytes are, and hold no padding.
 ///
@@ -51,27 +51,6 @@ unsafe impl Plain for CountSlot {}
 unsafe impl Plain for CommTable {}
 // SAFETY: as above.
 unsafe impl Plain for Config {}
-
-#[repr(C)]
-struct ElementAttr {
-    map_fd: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-#[repr(C)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    element_flags: u64,
-    flags: u64,
-}
 
 #[repr(C)]
 #[derive(Default)]
@@ -197,7 +176,7 @@ impl<K: Plain, V: Plain> Table<K, V> {
                 values: values.as_mut_ptr() as u64,
                 count: keys.len() as u32,
                 map_fd: self.fd.as_raw_fd() as u32,
-                element_flags: 0,
+                elem_flags: 0,
                 flags: 0,
             };
             let end = match bpf(MAP_LOOKUP_AND_DELETE_BATCH, &mut attr) {

@@ -11,7 +11,7 @@ use super::filters::{chosen_cpus, filters};
 use super::output::Output;
 use super::say::say;
 use super::signals::Stop;
-use crate::capture::Request;
+use crate::capture::{self, Request};
 use crate::format::Format;
 use crate::kernel::cpus;
 use crate::kernel::event::Event;
@@ -80,6 +80,12 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         return Err(Failure::usage(
             "--max-stacks 0 leaves no room for any stack; leave it out to have it worked out",
         ));
+    }
+    if args.max_stacks > Some(capture::MAX_STACKS) {
+        return Err(Failure::usage(format!(
+            "--max-stacks is more than {} (maps of 1 GB each); leave it out to have it worked out",
+            capture::MAX_STACKS
+        )));
     }
     let chosen = args.cpu.as_deref().map(chosen_cpus).transpose()?;
     let (cpus, absent) = chosen.unzip();

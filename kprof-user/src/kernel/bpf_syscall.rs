@@ -5,15 +5,15 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Commands of `include/uapi/linux/bpf.h`.
-const MAP_CREATE: libc::c_int = 0;
-const MAP_UPDATE_ELEM: libc::c_int = 2;
+pub(crate) const MAP_CREATE: libc::c_int = 0;
+pub(crate) const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_GET_NEXT_ID: libc::c_int = 11;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BTF_LOAD: libc::c_int = 18;
 const MAP_FREEZE: libc::c_int = 22;
-const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
+pub(crate) const MAP_LOOKUP_AND_DELETE_BATCH: libc::c_int = 25;
 const LINK_GET_NEXT_ID: libc::c_int = 31;
 const ENABLE_STATS: libc::c_int = 32;
 
@@ -95,13 +95,21 @@ struct BtfAttr {
     padding: u32,
 }
 
+/// `union bpf_attr` as the commands on one element of a map use it. The pointers are to buffers as large as the map's
+/// keys and values.
 #[repr(C)]
-struct UpdateAttr {
-    map_fd: u32,
-    padding: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct ElementAttr {
+    /// The map.
+    pub map_fd: u32,
+    /// Not used.
+    pub padding: u32,
+    /// Points to the key.
+    pub key: u64,
+    /// Points to the value.
+    pub value: u64,
+    /// `BPF_ANY` and the like.
+    pub flags: u64,
 }
 
 /// `union bpf_attr` as the `*_GET_NEXT_ID` and `*_GET_FD_BY_ID` commands use it.
@@ -121,16 +129,26 @@ struct InfoAttr {
     info: u64,
 }
 
+/// `union bpf_attr` as the batch commands use it (Linux 5.6). The pointers are to as many elements as `count` says.
 #[repr(C)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct BatchAttr {
+    /// Points to where to go on, 8 bytes; 0: at the beginning.
+    pub in_batch: u64,
+    /// Points to where the kernel writes that for the next call.
+    pub out_batch: u64,
+    /// Points to the keys.
+    pub keys: u64,
+    /// Points to the values.
+    pub values: u64,
+    /// Room for so many elements; the kernel writes how many there are.
+    pub count: u32,
+    /// The map.
+    pub map_fd: u32,
+    /// For updates.
+    pub elem_flags: u64,
+    /// 0.
+    pub flags: u64,
 }
 
 /// One BPF instruction (`struct bpf_insn`).
@@ -220,7 +238,7 @@ pub fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
 pub fn freeze_with(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
     let key = 0u32;
     let map_fd = map.as_raw_fd() as u32;
-    let mut attr = UpdateAttr {
+    let mut attr = ElementAttr {
         map_fd,
         padding: 0,
         key: &raw const key as u64,
