@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use kprof::kernel::bpf_syscall::{self, Insn, MapAttr, PROG_PERF_EVENT, RETURN_0};
-use kprof::kernel::cpus;
 use kprof::kernel::perf_syscall::{self, Attr, FLAG_DISABLED, TYPE_SOFTWARE};
+use kprof::kernel::{cpus, stack_depth};
 
 const MAP_TYPE_STACK_TRACE: u32 = 7;
 /// `BPF_FUNC_get_stackid`.
@@ -29,7 +29,7 @@ impl Bare {
         let stacks = bpf_syscall::create_map(&MapAttr {
             map_type: MAP_TYPE_STACK_TRACE,
             key_size: 4,
-            value_size: 127 * 8,
+            value_size: stack_depth::max_frames()? * 8,
             max_entries: BUCKETS,
         })
         .context("cannot create the stack-trace map")?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -53,6 +53,18 @@ pub(crate) struct Run {
     pub(crate) first_sample: Option<Duration>,
 }
 
+/// Kills a child that was not reaped, so that it does not run on beside the next case.
+struct Guard(Option<Child>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// Runs a command to its end. Programs that are there before it are not its own; nobody else may load any.
 pub(crate) fn run(command: &mut Command) -> Result<Run> {
     let others: BTreeSet<u32> = ids()?.into_iter().collect();
@@ -63,6 +75,8 @@ pub(crate) fn run(command: &mut Command) -> Result<Run> {
         .stderr(Stdio::null())
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
+    let pid = child.id();
+    let mut guard = Guard(Some(child));
     let mut programs: BTreeMap<u32, (OwnedFd, Cost)> = BTreeMap::new();
     let mut run = Run::default();
     let (status, usage) = loop {
@@ -80,7 +94,8 @@ pub(crate) fn run(command: &mut Command) -> Result<Run> {
                 run.first_sample = Some(started.elapsed());
             }
         }
-        if let Some(ended) = wait(child.id()).context("cannot wait for it")? {
+        if let Some(ended) = wait(pid).context("cannot wait for it")? {
+            guard.0 = None;
             break ended;
         }
         // Often at first, to see the first sample; seldom later, not to disturb.

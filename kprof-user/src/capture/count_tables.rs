@@ -18,13 +18,19 @@ pub(super) struct CountTables {
 
 impl CountTables {
     /// Elements of a map with this many tables for each epoch, of this many slots.
-    pub(super) fn entries(tables: u32, slots: u32) -> u32 {
-        tables * EPOCHS * slots
+    pub(super) fn entries(tables: u32, slots: u32) -> Result<u32> {
+        let entries = u64::from(tables) * u64::from(EPOCHS) * u64::from(slots);
+        let fits = |n: &u32| *n < 1 << 30;
+        u32::try_from(entries).ok().filter(fits).with_context(|| {
+            format!(
+                "counts of {tables} CPUs with {slots} slots each are too many for one BPF map; ask for a smaller --max-stacks"
+            )
+        })
     }
 
     /// Maps the map.
     pub(super) fn map(map: &OwnedFd, tables: u32, slots: u32) -> Result<CountTables> {
-        let shared = Shared::map(map, Self::entries(tables, slots) as usize)
+        let shared = Shared::map(map, Self::entries(tables, slots)? as usize)
             .context("cannot map the BPF counts into memory")?;
         Ok(CountTables {
             slots: shared,
@@ -45,5 +51,17 @@ impl CountTables {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_map_holds_is_refused() {
+        assert_eq!(CountTables::entries(2, 8192).unwrap(), 32_768);
+        let error = CountTables::entries(4096, 1 << 20).unwrap_err().to_string();
+        assert!(error.contains("--max-stacks"), "{error}");
     }
 }

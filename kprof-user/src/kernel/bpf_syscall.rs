@@ -204,10 +204,17 @@ pub fn try_program(prog_type: u32, insns: &[Insn]) -> Result<OwnedFd, (io::Error
 /// Loads a program; on refusal, with the verifier's words. Its log is asked for in a second try only, since
 /// writing it takes longer than the rest.
 pub fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, String)> {
-    const LOG: usize = 64 * 1024;
-    if let Ok(fd) = bpf(PROG_LOAD, &mut { *attr }).and_then(descriptor) {
-        return Ok(fd);
-    }
+    // Large logs cost nothing but memory, and only where the program is refused anyway.
+    const LOG: usize = 16 << 20;
+    // A signal may interrupt the verifier (EAGAIN).
+    let mut tries = 0;
+    let refusal = loop {
+        match bpf(PROG_LOAD, &mut { *attr }).and_then(descriptor) {
+            Ok(fd) => return Ok(fd),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < 5 => tries += 1,
+            Err(error) => break error,
+        }
+    };
     let mut log = vec![0u8; LOG];
     let mut attr = ProgAttr {
         log_level: 1,
@@ -215,12 +222,11 @@ pub fn load_program(attr: &ProgAttr) -> Result<OwnedFd, (io::Error, String)> {
         log_buf: log.as_mut_ptr() as u64,
         ..*attr
     };
-    bpf(PROG_LOAD, &mut attr)
-        .and_then(descriptor)
-        .map_err(|error| {
-            let end = log.iter().position(|&c| c == 0).unwrap_or(log.len());
-            (error, String::from_utf8_lossy(&log[..end]).into_owned())
-        })
+    bpf(PROG_LOAD, &mut attr).and_then(descriptor).map_err(|_| {
+        // The first answer is about the program; this one may be about the log.
+        let end = memchr::memchr(0, &log).unwrap_or(log.len());
+        (refusal, String::from_utf8_lossy(&log[..end]).into_owned())
+    })
 }
 
 /// Loads type information for maps and programs.

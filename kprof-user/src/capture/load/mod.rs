@@ -67,8 +67,13 @@ impl Loaded {
 
 fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded> {
     let possible = possible_cpus()?;
-    let online = cpus::online()?;
-    let tables = online.len() as u32;
+    // A tracepoint's program runs on all CPUs, but turns away those not asked for before it counts.
+    let sampled = match &request.cpus {
+        Some(cpus) => cpus.clone(),
+        None => cpus::online()?,
+    };
+    let tables = sampled.len() as u32;
+    let entries_of_counts = CountTables::entries(tables, sizes.slots)?;
     let mut object = Object::parse()?;
     object.set_global("CONFIG", config)?;
     let frames = stack_depth::max_frames()?;
@@ -78,7 +83,7 @@ fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded>
     let maps = object.create_maps(|name| {
         Some(match name {
             "CPU_STATE" => possible,
-            "COUNTS" => CountTables::entries(tables, sizes.slots),
+            "COUNTS" => entries_of_counts,
             _ => return entries(name, request, sizes),
         })
     })?;
@@ -88,7 +93,7 @@ fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded>
     })?;
     let cpu_state: Table<u32, CpuState> = maps.table("CPU_STATE")?;
     let mut cpus = CpuStates::map(cpu_state.fd(), possible)?;
-    cpus.set_tables(&online);
+    cpus.set_tables(&sampled);
     if let Some(comm) = &request.filters.comm {
         cpus.set_first_bytes(settings::first_bytes(&comm.table()));
     }
