@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_short_value_fills_the_beginning_and_touches_nothing_else() {
         let Some(table) = make::<[u64; MAX_FRAMES]>(50 * 8) else {
-            return;
+            crate::skip::skip!("a BPF map can't be made here (needs CAP_BPF)");
         };
         let table = table.unwrap();
         assert_eq!(table.value_size(), 400);
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn values_of_another_size_are_refused() {
         let Some(table) = make::<[u64; MAX_FRAMES]>(128 * 8) else {
-            return;
+            crate::skip::skip!("a BPF map can't be made here (needs CAP_BPF)");
         };
         assert!(table.is_err());
         assert!(make::<u64>(4).unwrap().is_err());

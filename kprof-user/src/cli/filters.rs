@@ -7,7 +7,7 @@ use super::args::RecordArgs;
 use super::failure::Failure;
 use crate::capture::Filters;
 use crate::kernel::comm::Patterns;
-use crate::kernel::{cgroup, cpus, targets};
+use crate::kernel::{cgroup, cpus, targets, threads};
 
 /// The CPUs of a list that are online, and how many are not.
 pub(super) fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
@@ -107,16 +107,9 @@ fn belongs(pid: u32, tid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
 }
 
-/// Whether a task is known to be no kernel thread: `flags` is field 9 of /proc/PID/stat (proc(5)).
+/// Whether a task is known to be no kernel thread.
 fn is_user_task(id: u32) -> bool {
-    const PF_KTHREAD: u64 = 0x0020_0000;
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
-        return false;
-    };
-    let flags = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
-    flags.is_some_and(|flags| flags & PF_KTHREAD == 0)
+    threads::is_kernel_thread(id) == Some(false)
 }
 
 #[cfg(test)]

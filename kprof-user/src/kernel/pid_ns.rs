@@ -51,7 +51,7 @@ pub fn of_proc() -> Numbering {
     judge(
         status.as_deref(),
         || look("/proc/self/ns/pid"),
-        || threads::is_kernel_thread(KTHREADD).then_some(Ids::Initial),
+        || (threads::is_kernel_thread(KTHREADD) == Some(true)).then_some(Ids::Initial),
         || look("/proc/1/ns/pid"),
     )
 }

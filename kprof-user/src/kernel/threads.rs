@@ -108,9 +108,9 @@ fn number(entry: &fs::DirEntry) -> Option<u32> {
     entry.file_name().to_str()?.parse().ok()
 }
 
-/// Whether `/proc` shows a kernel thread under this id.
-pub(super) fn is_kernel_thread(id: u32) -> bool {
-    read(id, id).is_some_and(|(thread, _)| thread.kernel)
+/// Whether the task that `/proc` shows under this id is a kernel thread; `None` where it shows none.
+pub fn is_kernel_thread(id: u32) -> Option<bool> {
+    read(id, id).map(|(thread, _)| thread.kernel)
 }
 
 /// One thread, and whether its process has more than one.

@@ -66,12 +66,10 @@ impl Object {
             if let Some(entries) = entries(&name) {
                 map.set_max_entries(entries);
             }
-            let read_only = map.section_kind() == EbpfSectionKind::Rodata;
-            let contents = map.data().to_owned();
             let btf = self.btf.as_ref().map(AsFd::as_fd);
             let made = MapData::create(map.clone(), &name, btf).map_err(explain)?;
-            if read_only {
-                bpf_syscall::freeze_with(made.fd().as_fd(), &contents)
+            if map.section_kind() == EbpfSectionKind::Rodata {
+                bpf_syscall::freeze_with(made.fd().as_fd(), map.data())
                     .with_context(|| format!("cannot fill the BPF map {name}"))?;
             }
             maps.insert(name, (made, map));
