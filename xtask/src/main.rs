@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod apt;
 mod bench;
 mod build_ebpf;
 mod host;
@@ -17,6 +18,7 @@ mod run;
 mod tally;
 mod test;
 mod toolchain;
+mod vm;
 
 /// Build, run, test and load kprof.
 #[derive(Parser)]
@@ -34,6 +36,8 @@ enum Task {
     Run(run::Args),
     /// Run every check and every test.
     Test(test::Args),
+    /// Run the live tests, or one command, on other kernels, in QEMU.
+    Vm(vm::Args),
     /// Measure what kprof costs, beside bare programs and installed peers; takes minutes.
     Bench(bench::Args),
     /// Put a real load on this machine's kernel, for trying kprof and for its tests.
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(args) => build_ebpf::run(args).map(|()| ExitCode::SUCCESS),
         Task::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
+        Task::Vm(args) => vm::run(args),
         Task::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Task::Load(args) => load::run(args).map(|()| ExitCode::SUCCESS),
     };
