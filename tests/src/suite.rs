@@ -25,8 +25,16 @@ impl Skip {
 }
 
 /// Makes the `main` of a suite out of its tests.
+///
+/// `own machine:` before them says that they change the whole machine, as guests of `cargo xtask vm` let them; see
+/// [`OWN_MACHINE`].
 #[macro_export]
 macro_rules! suite {
+    (own machine: $($test:ident),* $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::suite::run_on_own_machine(&[$((stringify!($test), $test)),*])
+        }
+    };
     ($($test:ident),* $(,)?) => {
         fn main() -> std::process::ExitCode {
             $crate::suite::run(&[$((stringify!($test), $test)),*])
@@ -36,6 +44,24 @@ macro_rules! suite {
 
 /// A test and its name.
 pub type Test = (&'static str, fn() -> Outcome);
+
+/// The variable that says that tests may change the whole machine: nobody else uses it, and it is thrown away.
+pub const OWN_MACHINE: &str = "KPROF_OWN_MACHINE";
+
+/// Runs those tests that the command line asks for where they may change the whole machine; else skips them all as one.
+pub fn run_on_own_machine(tests: &[Test]) -> ExitCode {
+    if std::env::var_os(OWN_MACHINE).is_some() {
+        return run(tests);
+    }
+    let this = std::env::current_exe().unwrap_or_default();
+    let name = this.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.split('-').next().unwrap_or_default();
+    println!(
+        "\nskipped: {name}, {} tests: they change the machine; `cargo xtask vm` runs them in guests",
+        tests.len()
+    );
+    ExitCode::SUCCESS
+}
 
 /// Runs those tests that the command line asks for.
 pub fn run(tests: &[Test]) -> ExitCode {
