@@ -1,12 +1,13 @@
 //! What kprof says is true: paths, shares, names and the accounting, under real loads.
 
 use std::io::Read;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
 use kprof_tests::{
     Load, Outcome, expect_success, firefox, folded, json, kprof, live, run, run_on_terminal,
-    stdout, tools,
+    signal, stdout, tools, wait, wait_for_samples,
 };
 
 kprof_tests::suite![
@@ -193,26 +194,27 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let stats = folder.path().join("k.stats");
     let tid = burner.tid().to_string();
+    let file = folder.path().join("k.folded");
+    let mut command = kprof();
+    command.args(["--tid", &tid, "--show-user", "-F", "999", "-d", "60", "-q"]);
+    command.arg("-o").arg(&file).arg("--stats").arg(&stats);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    // Both clocks run over the capture alone, not over kprof's start and end, which take their time from the thread.
+    wait_for_samples(&mut child, 1);
     let (cpu, wall) = (burner.cpu_time(), Instant::now());
-    let output = run(&[
-        "--tid",
-        &tid,
-        "--show-user",
-        "-F",
-        "999",
-        "-d",
-        "6",
-        "--stats",
-        stats.to_str().unwrap(),
-    ]);
+    std::thread::sleep(Duration::from_secs(6));
     let burned = (burner.cpu_time() - cpu).as_secs_f64() / wall.elapsed().as_secs_f64() * 100.0;
-    expect_success(&output);
-    let lines = folded::parse(&stdout(&output));
-    let seconds = json(&stats)["duration_ns"].as_u64().unwrap() as f64 / 1e9;
-    let sampled = folded::total(&lines) as f64 / 999.0 / seconds * 100.0;
+    signal(&child, libc::SIGINT);
+    assert_eq!(wait(&mut child, Duration::from_secs(20)), Some(0));
+    let lines = folded::parse(&std::fs::read_to_string(&file).unwrap());
+    let stats = json(&stats);
+    let n = |field: &str| stats[field].as_u64().unwrap() as f64;
+    let sampled = folded::total(&lines) as f64 / 999.0 / (n("duration_ns") / 1e9) * 100.0;
+    // Samples that the kernel skipped may have been this thread's or not.
+    let skipped = 1.0 - (n("seen") / n("expected")).min(1.0);
     assert!(
-        (sampled - burned).abs() <= 3.0,
-        "kprof says {sampled:.1} % of a CPU, /proc {burned:.1} %"
+        (sampled - burned).abs() <= 3.0 + skipped * burned,
+        "kprof says {sampled:.1} % of a CPU, /proc {burned:.1} %; {stats}"
     );
     let reading = folded::through(&lines, "vfs_read") as f64 / folded::total(&lines) as f64;
     assert!(
@@ -281,8 +283,16 @@ fn exact_windows(interval: &str, duration: &str) -> (usize, u64, u64) {
 
 fn the_accounting_is_exact_in_200_windows_of_50_ms() -> Outcome {
     let _live = live()?;
-    let _load = Load::start("many-stacks", 40)?;
-    let (windows, seen, spilled) = exact_windows("50ms", "15s");
+    let _load = Load::start("many-stacks", 100)?;
+    let (mut windows, mut seen, mut spilled) = (0, 0, 0);
+    // A slow machine drains fewer windows in that time than fit in it.
+    for _ in 0..8 {
+        let (more, samples, taken) = exact_windows("50ms", "6s");
+        (windows, seen, spilled) = (windows + more, seen + samples, spilled + taken);
+        if windows >= 200 {
+            break;
+        }
+    }
     assert!(windows >= 200, "only {windows} windows");
     assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
     Ok(())
