@@ -22,8 +22,22 @@ kprof_tests::suite![
     what_came_before_kprof_in_its_process_is_not_its_own,
 ];
 
+/// Kernel threads that receive what other CPUs pass on, and a function that all of that goes through. With PREEMPT_RT,
+/// and from 6.10 on, these are not ksoftirqd.
+fn receivers() -> (&'static str, &'static str) {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let own = processes
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("comm")).ok())
+        .any(|comm| comm.starts_with("backlog_napi/"));
+    match own {
+        true => ("backlog_napi", "process_backlog"),
+        false => ("ksoftirqd", "net_rx_action"),
+    }
+}
+
 fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
     let _live = live()?;
+    let (thread, function) = receivers();
     let _load = Load::start("ksoftirqd", 20)?;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -32,7 +46,7 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
     let stats = at("k.stats");
     let mut arguments = vec![
         "--comm",
-        "ksoftirqd",
+        thread,
         "-d",
         "4",
         "-F",
@@ -45,27 +59,28 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
 
     let lines = folded::parse(&std::fs::read_to_string(at("k.folded")).unwrap());
     assert!(
-        lines.iter().all(|line| line.comm.starts_with("ksoftirqd/")),
+        lines.iter().all(|line| line.comm.starts_with(thread)),
         "{lines:?}"
     );
-    let (all, net) = (
-        folded::total(&lines),
-        folded::through(&lines, "net_rx_action"),
-    );
+    let (all, net) = (folded::total(&lines), folded::through(&lines, function));
     assert!(
         net > 0 && net * 2 > all,
-        "{net} of {all} samples in net_rx_action"
+        "{net} of {all} samples in {function}: {lines:?}"
     );
     for file in ["k.svg", "k.json", "k.txt"] {
         let text = std::fs::read_to_string(at(file)).unwrap();
-        assert!(text.contains("net_rx_action"), "{file}");
+        assert!(text.contains(function), "{file}");
     }
     firefox::check(&json(&at("k.json")));
     let mut pprof = Vec::new();
     flate2::read::GzDecoder::new(std::fs::File::open(at("k.pb.gz")).unwrap())
         .read_to_end(&mut pprof)
         .unwrap();
-    assert!(pprof.windows(13).any(|bytes| bytes == b"net_rx_action"));
+    assert!(
+        pprof
+            .windows(function.len())
+            .any(|bytes| bytes == function.as_bytes())
+    );
 
     let stats = json(&stats);
     assert_eq!(stats["counted"].as_u64(), Some(all), "{stats}");
@@ -210,11 +225,12 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
     let stats = json(&stats);
     let n = |field: &str| stats[field].as_u64().unwrap() as f64;
     let sampled = folded::total(&lines) as f64 / 999.0 / (n("duration_ns") / 1e9) * 100.0;
-    // Samples that the kernel skipped may have been this thread's or not.
-    let skipped = 1.0 - (n("seen") / n("expected")).min(1.0);
+    // Samples that the kernel skipped may all have been this thread's.
+    let skipped = n("expected") - n("seen").min(n("expected"));
+    let missed = skipped / 999.0 / (n("duration_ns") / 1e9) * 100.0;
     assert!(
-        (sampled - burned).abs() <= 3.0 + skipped * burned,
-        "kprof says {sampled:.1} % of a CPU, /proc {burned:.1} %; {stats}"
+        (burned - missed - 3.0..=burned + 3.0).contains(&sampled),
+        "kprof says {sampled:.1} % of a CPU and may have missed {missed:.1} %, /proc says {burned:.1} %; {stats}"
     );
     let reading = folded::through(&lines, "vfs_read") as f64 / folded::total(&lines) as f64;
     assert!(
@@ -225,9 +241,22 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
     Ok(())
 }
 
-/// Captures at 4,999 Hz in windows of this length; checks the accounting of each and returns their number, the
-/// samples and how many of these spilled.
-fn exact_windows(interval: &str, duration: &str) -> (usize, u64, u64) {
+/// Captures at 4,999 Hz in windows of this length, again and again until there were this many: a slow machine drains
+/// fewer than fit in a capture. Checks the accounting of each; returns the samples and how many of these spilled.
+fn exact_windows(interval: &str, duration: &str, enough: usize) -> (u64, u64) {
+    let (mut windows, mut seen, mut spilled) = (0, 0, 0);
+    for _ in 0..8 {
+        let (more, samples, taken) = exact_capture(interval, duration);
+        (windows, seen, spilled) = (windows + more, seen + samples, spilled + taken);
+        if windows >= enough {
+            return (seen, spilled);
+        }
+    }
+    panic!("only {windows} windows in 8 captures");
+}
+
+/// One such capture: windows, samples, spilled samples.
+fn exact_capture(interval: &str, duration: &str) -> (usize, u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("windows.jsonl");
     let output = run(&[
@@ -284,16 +313,7 @@ fn exact_windows(interval: &str, duration: &str) -> (usize, u64, u64) {
 fn the_accounting_is_exact_in_200_windows_of_50_ms() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 100)?;
-    let (mut windows, mut seen, mut spilled) = (0, 0, 0);
-    // A slow machine drains fewer windows in that time than fit in it.
-    for _ in 0..8 {
-        let (more, samples, taken) = exact_windows("50ms", "6s");
-        (windows, seen, spilled) = (windows + more, seen + samples, spilled + taken);
-        if windows >= 200 {
-            break;
-        }
-    }
-    assert!(windows >= 200, "only {windows} windows");
+    let (seen, spilled) = exact_windows("50ms", "6s", 200);
     assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
     Ok(())
 }
@@ -301,12 +321,9 @@ fn the_accounting_is_exact_in_200_windows_of_50_ms() -> Outcome {
 /// Drains as often as can be: each is one more chance to read maps that a program still writes to.
 fn a_drain_waits_for_programs_that_still_run() -> Outcome {
     let _live = live()?;
-    let _load = Load::start("many-stacks", 40)?;
-    let (windows, seen, _) = exact_windows("1ms", "8s");
-    assert!(
-        windows >= 50 && seen > 1000,
-        "only {windows} windows, {seen} samples"
-    );
+    let _load = Load::start("many-stacks", 100)?;
+    let (seen, _) = exact_windows("1ms", "8s", 50);
+    assert!(seen > 1000, "only {seen} samples");
     Ok(())
 }
 

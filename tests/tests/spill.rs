@@ -103,7 +103,8 @@ fn threads_keep_their_own_paths_when_all_buckets_are_taken() -> Outcome {
         let in_kernel = folded::total(&lines) - folded::through(&lines, "[user]");
         let in_own = folded::through(&lines, own);
         assert!(
-            in_own > 100 && in_own * 2 > in_kernel,
+            // The way into a system call and out of it takes its part.
+            in_own > 100 && in_own * 4 > in_kernel,
             "{thread}: {in_own} of {in_kernel} samples in {own}"
         );
         for (_, foreign) in PATHS.iter().filter(|(other, _)| *other != thread) {

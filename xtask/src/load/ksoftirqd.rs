@@ -11,12 +11,11 @@ use super::{cpu, proc};
 pub(super) fn run(run: &Run) -> Result<String> {
     let (sending, receiving) = cpu::pair()?;
     let path = Steered::to_cpu(receiving)?;
-    let thread = format!("ksoftirqd/{receiving}");
-    let pid = proc::kernel_thread(&thread)?;
+    let (thread, pid) = receiver(receiving)?;
     let before = proc::cpu_time(pid)?;
     eprintln!(
         "load ksoftirqd: flooding CPU {receiving} with small packets from CPU {sending}; \
-         watch {thread}: cargo xtask run -- --comm ksoftirqd -d 5"
+         watch {thread}: cargo xtask run -- --comm {thread} -d 5"
     );
     let sent = thread::scope(|scope| {
         scope
@@ -31,6 +30,18 @@ pub(super) fn run(run: &Run) -> Result<String> {
         burned.as_millis(),
         proc::percent(burned, run.elapsed()),
     ))
+}
+
+/// The kernel thread that does the receive work of a CPU: ksoftirqd, or a thread of its own where packets that other
+/// CPUs put on its backlog have one, as with PREEMPT_RT from 6.10 on (`backlog_napi_setup` in net/core/dev.c).
+fn receiver(cpu: usize) -> Result<(String, u32)> {
+    let own = format!("backlog_napi/{cpu}");
+    if let Ok(pid) = proc::kernel_thread(&own) {
+        return Ok((own, pid));
+    }
+    let softirqs = format!("ksoftirqd/{cpu}");
+    let pid = proc::kernel_thread(&softirqs)?;
+    Ok((softirqs, pid))
 }
 
 /// Sends until the run is over; returns how many packets were sent.
