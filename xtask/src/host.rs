@@ -44,6 +44,11 @@ pub(crate) fn target() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(target))
 }
 
+/// Whether a test that can't run is a failure.
+pub(crate) fn must_run_all() -> bool {
+    std::env::var_os("KPROF_REQUIRE_LIVE").is_some()
+}
+
 /// The first program of this name on `PATH`.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

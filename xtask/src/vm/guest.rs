@@ -62,6 +62,8 @@ pub(crate) struct Outcome {
     pub(crate) end: End,
     /// Test programs that failed.
     pub(crate) failed: Vec<String>,
+    /// What `kprof doctor --json` printed, where tests ran.
+    pub(crate) doctor: Option<String>,
     /// The last words of the kernel where it was lost.
     pub(crate) console: Vec<String>,
     /// The folder of its logs.
@@ -92,6 +94,7 @@ pub(crate) fn run(
     let mut steps = Lines::of(logs.join("steps.log"));
     let mut last: Vec<String> = Vec::new();
     let mut failed = Vec::new();
+    let mut doctor = None;
     let mut sign = None;
     let mut done: Option<(i32, Instant)> = None;
     let end = loop {
@@ -103,6 +106,10 @@ pub(crate) fn run(
         last.drain(..last.len().saturating_sub(LAST));
         output.read()?.iter().for_each(|text| line(text));
         for step in steps.read()? {
+            if let Some(json) = step.strip_prefix("doctor ") {
+                doctor = Some(json.to_owned());
+                continue;
+            }
             let words: Vec<&str> = step.split_whitespace().collect();
             match words[..] {
                 ["ended", suite, code] if code != "0" => {
@@ -141,6 +148,7 @@ pub(crate) fn run(
         },
         end,
         failed,
+        doctor,
         logs,
         took: start.elapsed(),
     })

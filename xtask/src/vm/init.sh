@@ -36,6 +36,7 @@ elif [ -n "$COMMAND" ]; then
 else
     stty -F /dev/ttyS1 raw
     code=0
+    echo "doctor $(kprof doctor --json | tr -d '\n')" >/dev/ttyS2
     for suite in $SUITES; do
         echo "suite $suite" >/dev/ttyS2
         {

@@ -12,20 +12,24 @@ pub(crate) const SUITES: [&str; 5] = [
     "trixie-backports",
 ];
 
-/// The matrix: a series and its flavour, and the CPUs that its guest has.
-pub(crate) const MATRIX: [(&str, u32); 11] = [
-    ("5.10", 2),
-    ("6.1", 1),
-    ("6.12", 4),
-    ("6.12-rt", 2),
-    ("6.12-generic", 2),
-    ("6.16", 2),
-    ("6.18", 8),
-    ("7.0", 2),
-    ("7.1", 2),
-    ("7.2", 2),
-    ("7.3", 4),
+/// The matrix: a series and its flavour, the CPUs that its guest has, and whether it runs the [`LONG`] suites too.
+const MATRIX: [(&str, u32, bool); 11] = [
+    ("5.10", 2, true),
+    ("6.1", 1, true),
+    ("6.12", 4, false),
+    ("6.12-rt", 2, true),
+    ("6.12-generic", 2, false),
+    ("6.16", 2, false),
+    ("6.18", 8, true),
+    ("7.0", 2, false),
+    ("7.1", 2, false),
+    ("7.2", 2, false),
+    ("7.3", 4, true),
 ];
+
+/// Suites that take minutes in a guest: the oldest kernel, the newest, the one with PREEMPT_RT, and those with the
+/// fewest and the most CPUs run them.
+const LONG: [&str; 3] = ["data_path", "machine_changes", "machine_rights"];
 
 /// CPUs of a guest whose kernel is not in the matrix.
 const CPUS: u32 = 2;
@@ -63,15 +67,28 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// All of the matrix.
     pub(crate) fn matrix() -> Vec<Kernel> {
-        let parse = |(label, _): &(&str, u32)| label.parse().expect("the matrix's own label");
+        let parse =
+            |(label, ..): &(&str, u32, bool)| label.parse().expect("the matrix's own label");
         MATRIX.iter().map(parse).collect()
     }
 
     /// CPUs of its guest.
     pub(crate) fn cpus(&self) -> u32 {
+        self.row().map_or(CPUS, |(_, cpus, _)| cpus)
+    }
+
+    /// The test programs that it runs, of all that there are. One that is not in the matrix runs them all.
+    pub(crate) fn suites(&self, all: &[String]) -> Vec<String> {
+        let long = self.row().is_none_or(|(.., long)| long);
+        all.iter()
+            .filter(|name| long || !LONG.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    }
+
+    fn row(&self) -> Option<(&'static str, u32, bool)> {
         let label = self.to_string();
-        let known = MATRIX.iter().find(|(other, _)| *other == label);
-        known.map_or(CPUS, |(_, cpus)| *cpus)
+        MATRIX.into_iter().find(|(other, ..)| *other == label)
     }
 
     /// The newest release of this kernel among package names, as in `6.12.117+deb13-cloud-amd64`.

@@ -1,39 +1,38 @@
 //! `cargo xtask vm`: Debian's kernels in QEMU, and the live tests, or one command, on each.
 
-use std::collections::VecDeque;
-use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
 use crate::host::{self, say};
-use crate::tally::Tally;
 
+mod command;
 mod console;
+mod docs;
+mod fleet;
 mod guest;
 mod initramfs;
 mod kernels;
 mod matrix;
 mod modules;
+mod offers;
 mod programs;
 mod report;
+mod tests;
 mod tools;
 
-use guest::{End, Machine, Work};
-use kernels::{Image, Store};
+use fleet::Fleet;
+use kernels::Store;
 use matrix::Kernel;
 use programs::Programs;
-use report::Row;
+pub(crate) use report::{Row, skips};
 use tools::Qemu;
 
-/// So many kernels of the matrix must have been tested for a run of it to be a success.
+/// So many kernels of the matrix must have passed for a run of it to be a success.
 const ENOUGH: usize = 6;
-/// Guests at a time.
-const AT_A_TIME: usize = 2;
 /// Overrides the folder of kernels and tools, so that several checkouts can share one.
 const FOLDER_VARIABLE: &str = "KPROF_VM_CACHE";
 
@@ -49,9 +48,6 @@ pub(crate) struct Args {
     /// Fetch kernels anew, should the mirror hold newer ones than the cache.
     #[arg(long)]
     update: bool,
-    /// CPUs of each guest, instead of the matrix's own numbers.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: Option<u32>,
     /// Run these test programs alone, such as live,spill.
     #[arg(
         long,
@@ -60,8 +56,25 @@ pub(crate) struct Args {
         conflicts_with = "command"
     )]
     suite: Vec<String>,
+    /// Write what the run shows into docs/kernels.md.
+    #[arg(long, conflicts_with_all = ["command", "suite", "kernel"])]
+    docs: bool,
+    #[command(flatten)]
+    options: Options,
+    /// A command for the guests' shell instead of the tests, after `--`; kprof and xtask are on its
+    /// path. With one kernel, on a terminal, it can be `sh`.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// How guests are run.
+#[derive(clap::Args)]
+struct Options {
+    /// CPUs of each guest, instead of the matrix's own numbers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: Option<u32>,
     /// Stop a guest after so many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
     /// QEMU's accelerator. Software is slow and works anywhere; kvm is fast, where the machine has it.
     #[arg(long, value_name = "NAME", default_value = "tcg,thread=multi")]
@@ -74,39 +87,93 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     append: String,
-    /// A command for the guests' shell instead of the tests, after `--`; kprof and xtask are on its
-    /// path. With one kernel, on a terminal, it can be `sh`.
-    #[arg(last = true, value_name = "COMMAND")]
-    command: Vec<String>,
 }
+
+impl Options {
+    fn cpus_of(&self, kernel: &Kernel) -> u32 {
+        self.cpus.unwrap_or_else(|| kernel.cpus())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// QEMU, or every kernel, is neither here nor to be had.
+#[derive(Debug)]
+pub(crate) struct Unavailable(String);
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unavailable {}
 
 /// Runs the tests or the command on each kernel; ends with the command's exit code, or 1 where a
 /// guest or a test failed.
-pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let cache = match std::env::var_os(FOLDER_VARIABLE) {
-        Some(folder) => std::path::absolute(folder).context("the cache's folder")?,
-        None => host::target()?.join("vm"),
-    };
-    fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
-    // Two runs would write the same logs.
-    let lock = cache.join("lock");
-    let guard = fs::File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
-    if guard.try_lock().is_err() {
-        say("waiting for another `cargo xtask vm` to end");
-        guard.lock().context("waiting for the cache")?;
-    }
-    let mut store = Store::new(&cache.join("kernels"));
+pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
+    // Twice the same kernel would write the same logs.
+    args.kernel.sort();
+    args.kernel.dedup();
+    let cache = Cache::open()?;
     let wanted = match args.kernel.is_empty() {
         true => Kernel::matrix(),
         false => args.kernel.clone(),
     };
     if args.list {
-        return list(&mut store, &wanted);
+        return list(&mut cache.store(), &wanted);
     }
-    match args.command.is_empty() {
-        true => tests(&args, &cache, &mut store, &wanted),
-        false => command(&args, &cache, &mut store, &wanted),
+    if !args.command.is_empty() {
+        let (fleet, _) = cache.prepare(&wanted, args.update, false)?;
+        return command::run(&fleet, &args.options, &args.command);
     }
+    let start = Instant::now();
+    let (fleet, suites) = cache.prepare(&wanted, args.update, true)?;
+    let rows = tests::run(&fleet, &args.options, &suites, &args.suite)?;
+    print!("\n{}", report::table(&rows));
+    println!(
+        "\n{}; {:.0} s in all; logs: {}",
+        report::verdict(&rows),
+        start.elapsed().as_secs_f64(),
+        fleet.logs.display()
+    );
+    if args.docs {
+        docs::write(&host::root().join("docs/kernels.md"), &rows)?;
+    }
+    let enough = match args.kernel.is_empty() {
+        true => ENOUGH,
+        false => rows.len(),
+    };
+    Ok(match report::is_good(&rows, enough) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// Runs the tests on the whole matrix. Fails with [`Unavailable`] where that can't be done here.
+pub(crate) fn test() -> anyhow::Result<Vec<Row>> {
+    let cache = Cache::open()?;
+    let options = <Options as clap::Args>::augment_args(clap::Command::new("vm"));
+    let options = <Options as clap::FromArgMatches>::from_arg_matches(
+        &options.try_get_matches_from(["vm"])?,
+    )?;
+    let (fleet, suites) = cache.prepare(&Kernel::matrix(), false, true)?;
+    let rows = tests::run(&fleet, &options, &suites, &[])?;
+    print!("\n{}", report::table(&rows));
+    Ok(rows)
+}
+
+/// Fails unless what a run of the matrix found is good enough.
+pub(crate) fn check(rows: &[Row]) -> anyhow::Result<()> {
+    if !report::is_good(rows, ENOUGH) {
+        bail!(
+            "{}; at least {ENOUGH} must, and none may fail",
+            report::verdict(rows)
+        );
+    }
+    Ok(())
 }
 
 fn list(store: &mut Store, kernels: &[Kernel]) -> anyhow::Result<ExitCode> {
@@ -123,219 +190,81 @@ fn list(store: &mut Store, kernels: &[Kernel]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is the same for tests and commands.
-struct Ready {
-    qemu: Qemu,
-    base: PathBuf,
-    logs: PathBuf,
-    images: Vec<Image>,
-    suites: Vec<String>,
+/// The folder of kernels, tools and logs, which one run has at a time.
+struct Cache {
+    folder: PathBuf,
+    _guard: File,
 }
 
-fn prepare(
-    args: &Args,
-    cache: &std::path::Path,
-    store: &mut Store,
-    kernels: &[Kernel],
-    tests: bool,
-) -> anyhow::Result<Ready> {
-    let qemu = Qemu::find(cache)?;
-    let busybox = tools::busybox(cache, store)?;
-    let mut images = Vec::new();
-    for kernel in kernels {
-        if args.update {
-            store.drop_old(kernel)?;
-        }
-        match store.get(kernel)? {
-            Some(image) => images.push(image),
-            None => say(format_args!("the mirror does not hold kernel {kernel}")),
-        }
-    }
-    if images.is_empty() {
-        bail!("there is no kernel to boot: `cargo xtask vm --list` shows what there is");
-    }
-    let programs = Programs::build(tests)?;
-    let base = cache.join("programs.cpio");
-    programs.archive(&busybox, &base)?;
-    Ok(Ready {
-        qemu,
-        base,
-        logs: cache.join("logs"),
-        images,
-        suites: programs.suites(),
-    })
-}
-
-fn command(
-    args: &Args,
-    cache: &std::path::Path,
-    store: &mut Store,
-    kernels: &[Kernel],
-) -> anyhow::Result<ExitCode> {
-    let ready = prepare(args, cache, store, kernels, false)?;
-    let text = match &args.command[..] {
-        // One word is a line for the shell; several are words.
-        [line] => line.clone(),
-        words => words
-            .iter()
-            .map(|word| guest::quoted(word))
-            .collect::<Vec<_>>()
-            .join(" "),
-    };
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let work = match terminal && ready.images.len() == 1 {
-        true => Work::Interactive(text),
-        false => Work::Command(text),
-    };
-    let many = ready.images.len() > 1;
-    let mut worst = 0;
-    each(args, &ready, &work, |image, text| {
-        let mut out = std::io::stdout().lock();
-        // A reader that left wants no more.
-        let _ = match many {
-            true => writeln!(out, "[{}] {text}", image.kernel),
-            false => writeln!(out, "{text}"),
+impl Cache {
+    fn open() -> anyhow::Result<Self> {
+        let folder = match std::env::var_os(FOLDER_VARIABLE) {
+            Some(folder) => std::path::absolute(folder).context("the cache's folder")?,
+            None => host::target()?.join("vm"),
         };
-    })?
-    .into_iter()
-    .for_each(|(image, outcome)| match outcome.end {
-        End::Done(code) => worst = worst.max(code),
-        End::Lost(why) => {
-            tell_lost(&image, &why, &outcome.console, &outcome.logs);
-            worst = worst.max(1);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let lock = folder.join("lock");
+        let guard = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+        if guard.try_lock().is_err() {
+            say("waiting for another `cargo xtask vm` to end");
+            guard.lock().context("waiting for the cache")?;
         }
-    });
-    Ok(ExitCode::from(u8::try_from(worst).unwrap_or(1)))
-}
+        Ok(Self {
+            folder,
+            _guard: guard,
+        })
+    }
 
-fn tests(
-    args: &Args,
-    cache: &std::path::Path,
-    store: &mut Store,
-    kernels: &[Kernel],
-) -> anyhow::Result<ExitCode> {
-    let start = Instant::now();
-    let mut ready = prepare(args, cache, store, kernels, true)?;
-    if let Some(unknown) = args.suite.iter().find(|name| !ready.suites.contains(name)) {
-        let known = ready.suites.join(", ");
-        bail!("there is no test program {unknown}: give some of {known}");
+    fn store(&self) -> Store {
+        Store::new(&self.folder.join("kernels"))
     }
-    if !args.suite.is_empty() {
-        ready.suites.clone_from(&args.suite);
+
+    /// Fetches what is not there and builds the programs; gives the names of the test programs as well.
+    fn prepare(
+        &self,
+        kernels: &[Kernel],
+        update: bool,
+        tests: bool,
+    ) -> anyhow::Result<(Fleet, Vec<String>)> {
+        let (qemu, busybox, images) = self
+            .fetch(kernels, update)
+            .map_err(|error| anyhow::Error::new(Unavailable(format!("{error:#}"))))?;
+        let programs = Programs::build(tests)?;
+        let base = self.folder.join("programs.cpio");
+        programs.archive(&busybox, &base)?;
+        let fleet = Fleet {
+            qemu,
+            base,
+            logs: self.folder.join("logs"),
+            images,
+        };
+        Ok((fleet, programs.suites()))
     }
-    say(format_args!(
-        "testing on {} kernels; programs and kernels took {:.0} s",
-        ready.images.len(),
-        start.elapsed().as_secs_f64()
-    ));
-    let work = Work::Suites(ready.suites.clone());
-    let many = ready.images.len() > 1;
-    let tallies: Mutex<Vec<(String, Tally)>> = Mutex::default();
-    let ended = each(args, &ready, &work, |image, text| {
-        let mut tallies = tallies.lock().expect("no thread panics with the tallies");
-        let release = &image.release;
-        let at = tallies.iter().position(|(known, _)| known == release);
-        let at = at.unwrap_or_else(|| {
-            tallies.push((release.clone(), Tally::default()));
-            tallies.len() - 1
-        });
-        tallies[at].1.line(text);
-        match many {
-            true => eprintln!("[{}] {text}", image.kernel),
-            false => eprintln!("{text}"),
+
+    fn fetch(
+        &self,
+        kernels: &[Kernel],
+        update: bool,
+    ) -> anyhow::Result<(Qemu, PathBuf, Vec<kernels::Image>)> {
+        if !cfg!(target_arch = "x86_64") {
+            bail!("guests are x86-64 machines, and this one builds programs for another");
         }
-    })?;
-    let mut tallies = tallies
-        .into_inner()
-        .expect("no thread panics with the tallies");
-    let mut rows = Vec::new();
-    for (image, outcome) in ended {
-        let at = tallies
-            .iter()
-            .position(|(known, _)| *known == image.release);
-        let mut tally = at.map(|at| tallies.swap_remove(at).1).unwrap_or_default();
-        tally.close();
-        if let End::Lost(why) = &outcome.end {
-            tell_lost(&image, why, &outcome.console, &outcome.logs);
+        let mut store = self.store();
+        let qemu = Qemu::find(&self.folder)?;
+        let busybox = tools::busybox(&self.folder, &mut store)?;
+        let mut images = Vec::new();
+        for kernel in kernels {
+            if update {
+                store.drop_old(kernel)?;
+            }
+            match store.get(kernel)? {
+                Some(image) => images.push(image),
+                None => say(format_args!("the mirror does not hold kernel {kernel}")),
+            }
         }
-        rows.push(Row {
-            cpus: args.cpus.unwrap_or_else(|| image.kernel.cpus()),
-            kernel: image.kernel,
-            release: image.release,
-            tally,
-            failed: outcome.failed,
-            end: outcome.end,
-            seconds: outcome.took.as_secs_f64(),
-        });
+        if images.is_empty() {
+            bail!("there is no kernel to boot: `cargo xtask vm --list` shows what there is");
+        }
+        Ok((qemu, busybox, images))
     }
-    rows.sort_by(|a, b| a.kernel.cmp(&b.kernel));
-    println!("{}", report::table(&rows));
-    let good = rows.iter().filter(|row| row.is_good()).count();
-    println!(
-        "{good} of {} kernels passed; {:.0} s in all; logs: {}",
-        rows.len(),
-        start.elapsed().as_secs_f64(),
-        ready.logs.display()
-    );
-    if args.kernel.is_empty() && good < ENOUGH {
-        say(format_args!("fewer than {ENOUGH} kernels passed"));
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(match good == rows.len() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
-}
-
-/// Runs a guest for each image, some at a time.
-fn each(
-    args: &Args,
-    ready: &Ready,
-    work: &Work,
-    line: impl Fn(&Image, &str) + Sync,
-) -> anyhow::Result<Vec<(Image, guest::Outcome)>> {
-    let machine = Machine {
-        qemu: &ready.qemu,
-        base: &ready.base,
-        logs: &ready.logs,
-        limit: Duration::from_secs(args.timeout),
-        accel: &args.accel,
-        append: &args.append,
-    };
-    let waiting: Mutex<VecDeque<&Image>> = Mutex::new(ready.images.iter().collect());
-    let ended = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_A_TIME.min(ready.images.len()))
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let next = waiting.lock().expect("no guest panics").pop_front();
-                        let Some(image) = next else {
-                            return anyhow::Ok(());
-                        };
-                        let cpus = args.cpus.unwrap_or_else(|| image.kernel.cpus());
-                        let outcome =
-                            guest::run(&machine, image, cpus, work, |text| line(image, text))
-                                .with_context(|| format!("kernel {}", image.kernel))?;
-                        ended
-                            .lock()
-                            .expect("no guest panics")
-                            .push((image.clone(), outcome));
-                    }
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().expect("a guest's thread does not panic"))
-    })?;
-    Ok(ended.into_inner().expect("no guest panics"))
-}
-
-fn tell_lost(image: &Image, why: &str, console: &[String], logs: &std::path::Path) {
-    say(format_args!("kernel {} was stopped: {why}", image.kernel));
-    for line in console {
-        eprintln!("[{} console] {line}", image.kernel);
-    }
-    say(format_args!("its logs are in {}", logs.display()));
 }

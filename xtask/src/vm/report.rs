@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::guest::End;
 use super::matrix::Kernel;
+use super::offers::Offer;
 use crate::tally::Tally;
 
 /// One kernel's part.
@@ -17,6 +18,8 @@ pub(crate) struct Row {
     /// Test programs that failed.
     pub(crate) failed: Vec<String>,
     pub(crate) end: End,
+    /// What `kprof doctor` found there.
+    pub(crate) offers: Vec<Offer>,
     pub(crate) seconds: f64,
 }
 
@@ -39,6 +42,17 @@ impl Row {
             End::Done(_) => format!("FAILED: {}", self.failed.join(", ")),
         }
     }
+}
+
+/// How many kernels passed.
+pub(crate) fn verdict(rows: &[Row]) -> String {
+    let good = rows.iter().filter(|row| row.is_good()).count();
+    format!("{good} of {} kernels passed", rows.len())
+}
+
+/// Whether nothing failed, and at least so many kernels passed.
+pub(crate) fn is_good(rows: &[Row], enough: usize) -> bool {
+    rows.len() >= enough && rows.iter().all(Row::is_good)
 }
 
 /// The table, then the skipped tests, each with the kernels it was skipped on.
@@ -70,23 +84,53 @@ pub(crate) fn table(rows: &[Row]) -> String {
         );
     }
     for (skip, kernels) in skips(rows) {
-        let kernels = match kernels.len() == rows.len() {
-            true => "every kernel".to_owned(),
-            false => kernels.join(", "),
-        };
         let _ = writeln!(text, "skipped on {kernels}: {skip}");
     }
     text
 }
 
-fn skips(rows: &[Row]) -> BTreeMap<&str, Vec<String>> {
+/// Both as Markdown.
+pub(crate) fn markdown(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| kernel | Debian's release | CPUs | passed | failed | skipped | result |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row.kernel,
+            row.release,
+            row.cpus,
+            row.tally.passed,
+            row.tally.failed,
+            row.tally.skips(),
+            row.result()
+        );
+    }
+    text.push('\n');
+    for (skip, kernels) in skips(rows) {
+        let _ = writeln!(text, "- skipped on {kernels}: {skip}");
+    }
+    text
+}
+
+/// Each skipped test with its reason, and where that was.
+pub(crate) fn skips(rows: &[Row]) -> Vec<(&str, String)> {
     let mut skips: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in rows {
         for skip in &row.tally.skipped {
             skips.entry(skip).or_default().push(row.kernel.to_string());
         }
     }
+    let which = |kernels: Vec<String>| match kernels.len() == rows.len() {
+        true => "every kernel".to_owned(),
+        false => kernels.join(", "),
+    };
     skips
+        .into_iter()
+        .map(|(skip, kernels)| (skip, which(kernels)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -104,6 +148,7 @@ mod tests {
             tally,
             failed: failed.iter().map(|&name| name.to_owned()).collect(),
             end,
+            offers: Vec::new(),
             seconds: 12.3,
         }
     }
@@ -122,9 +167,12 @@ mod tests {
             // A program that died in the middle.
             row("6.1", "running 2 tests\n", End::Done(0), &[]),
         ];
-        for row in bad {
-            assert!(!row.is_good(), "{row:?}");
+        for bad in bad {
+            assert!(!bad.is_good(), "{bad:?}");
+            assert!(!is_good(&[row("6.1", GOOD, End::Done(0), &[]), bad], 1));
         }
+        let good = [row("6.1", GOOD, End::Done(0), &[])];
+        assert!(is_good(&good, 1) && !is_good(&good, 2));
     }
 
     #[test]
