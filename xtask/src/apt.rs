@@ -168,14 +168,20 @@ impl Apt {
             .with_context(|| format!("apt-get downloaded no {package}"))
     }
 
-    /// Downloads these packages and all they need that is not there, and gives the files.
-    pub(crate) fn download_with_needs(&self, packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    /// Downloads these packages and all they need that is not there, and gives the files. Takes what `suite` has before
+    /// what others have.
+    pub(crate) fn download_with_needs(
+        &self,
+        packages: &[&str],
+        suite: Option<&str>,
+    ) -> anyhow::Result<Vec<PathBuf>> {
         let folder = self.folder.join("cache/archives");
         fresh(&folder.join("partial"))?;
         let words = "-q -y --download-only --no-install-recommends -o Debug::NoLocking=1 install";
         host::run(
             self.command("apt-get")
                 .args(words.split(' '))
+                .args(suite.iter().flat_map(|suite| ["-t", suite]))
                 .args(packages),
         )?;
         debs(&folder)

@@ -1,5 +1,5 @@
-//! QEMU and busybox: QEMU of the machine where it is installed, else both out of Debian's packages,
-//! unpacked in a cache and not installed.
+//! QEMU and busybox: the machine's own QEMU where it is good enough, else both out of Debian's packages, unpacked in a
+//! cache and not installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,10 @@ use crate::host::{self, say};
 
 const QEMU: &str = "qemu-system-x86_64";
 
+/// The first version in which a CPU never runs code that another CPU is changing: before it, kernels stop now and then
+/// with "int3" where they switch a static key (QEMU's "accel/tcg: Always lock pages before translation").
+const GOOD: (u32, u32) = (8, 1);
+
 /// How QEMU is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Qemu {
@@ -22,26 +26,50 @@ pub(crate) struct Qemu {
 }
 
 impl Qemu {
-    /// The installed one, else a fetched one.
+    /// The installed one where it is good enough, else a fetched one.
     pub(crate) fn find(cache: &Path) -> anyhow::Result<Self> {
-        if let Some(program) = host::find_program(QEMU) {
-            return Ok(Self {
-                program,
-                root: None,
-            });
+        let installed = host::find_program(QEMU).map(|program| Self {
+            program,
+            root: None,
+        });
+        if let Some(qemu) = &installed
+            && qemu.version()? >= GOOD
+        {
+            return Ok(qemu.clone());
         }
         let root = cache.join("qemu");
-        let program = root.join("usr/bin").join(QEMU);
-        if !program.is_file() {
-            fetch(cache, &root)
-                .with_context(|| format!("{QEMU} is not installed, and fetching it failed"))?;
-        }
-        let qemu = Self {
-            program,
-            root: Some(root),
+        let fetched = Self {
+            program: root.join("usr/bin").join(QEMU),
+            root: Some(root.clone()),
         };
-        host::output(qemu.command().arg("--version"))?;
-        Ok(qemu)
+        let had = match fetched.program.is_file() {
+            true => Ok(()),
+            false => fetch(cache, &root),
+        };
+        let found = match (had.and_then(|()| fetched.version()), installed) {
+            (Ok(_), _) => fetched,
+            (Err(error), Some(old)) => {
+                say(format_args!("fetching a newer QEMU failed: {error:#}"));
+                old
+            }
+            (Err(error), None) => {
+                return Err(error.context(format!("{QEMU} is not installed")));
+            }
+        };
+        let (major, minor) = found.version()?;
+        if (major, minor) < GOOD {
+            say(format_args!(
+                "QEMU {major}.{minor} stops kernels now and then, with `int3` on the console; {}.{} does not",
+                GOOD.0, GOOD.1
+            ));
+        }
+        Ok(found)
+    }
+
+    /// Major and minor number.
+    fn version(&self) -> anyhow::Result<(u32, u32)> {
+        let text = host::output(self.command().arg("--version"))?;
+        version(&text).with_context(|| format!("{QEMU} --version tells no version: {text}"))
     }
 
     /// QEMU with its libraries and firmware.
@@ -89,10 +117,46 @@ fn fetch(cache: &Path, root: &Path) -> anyhow::Result<()> {
     let mirrors = Mirrors::find()?;
     let folder = cache.join("apt-here");
     let apt = Apt::new(&folder, Installed::Here)?;
-    // Of the machine's own suites, so that libraries fit.
-    apt.update(&mirrors, mirrors.suites.iter().map(String::as_str))?;
+    // Of the machine's own suites, and of what is made for them, so that libraries fit.
+    let backports: Vec<String> = mirrors
+        .suites
+        .iter()
+        .filter(|suite| !suite.contains('-'))
+        .map(|suite| format!("{suite}-backports"))
+        .collect();
+    let suites = mirrors.suites.iter().chain(&backports);
+    apt.update(&mirrors, suites.map(String::as_str))?;
     say("fetching QEMU, to be unpacked and not installed");
-    let files = apt.download_with_needs(&["qemu-system-x86"])?;
+    // A release that does not know it fails for a name that apt does not know.
+    let files = backports.iter().find_map(|suite| {
+        apt.download_with_needs(&["qemu-system-x86"], Some(suite))
+            .ok()
+    });
+    let files = match files {
+        Some(files) => files,
+        None => apt.download_with_needs(&["qemu-system-x86"], None)?,
+    };
     apt::unpack(&files, root)?;
     fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
+}
+
+/// The first two numbers of `QEMU emulator version 10.0.2 (Debian ...)`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (_, rest) = text.split_once(" version ")?;
+    let mut numbers = rest.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GOOD, version};
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        let read = |text: &str| version(&format!("QEMU emulator version {text} (Debian 1)\n"));
+        assert_eq!(read("10.0.2"), Some((10, 0)));
+        assert!(read("7.2.22") < Some(GOOD) && read("8.0.5") < Some(GOOD));
+        assert!(read("8.1.0") >= Some(GOOD) && read("11.1.3") >= Some(GOOD));
+        assert_eq!(version("QEMU"), None);
+    }
 }
