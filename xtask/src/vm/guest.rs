@@ -190,7 +190,8 @@ fn start_qemu(
     command.arg("-kernel").arg(&image.vmlinuz);
     command.arg("-initrd").arg(initrd);
     command.arg("-append").arg(format!(
-        "console=ttyS0 8250.nr_uarts=4 panic=-1 loglevel=6 rdinit=/init {}",
+        "console=ttyS0 8250.nr_uarts=4 panic=-1 loglevel=6 rdinit=/init {} {}",
+        image.kernel.words(),
         machine.append
     ));
     let file = |name: &str| {

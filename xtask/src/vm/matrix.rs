@@ -12,23 +12,53 @@ pub(crate) const SUITES: [&str; 5] = [
     "trixie-backports",
 ];
 
-/// The matrix: a series and its flavour, the CPUs that its guest has, and whether it runs the [`LONG`] suites too.
-const MATRIX: [(&str, u32, bool); 11] = [
-    ("5.10", 2, true),
-    ("6.1", 1, true),
-    ("6.12", 4, false),
-    ("6.12-rt", 2, true),
-    ("6.12-generic", 2, false),
-    ("6.16", 2, false),
-    ("6.18", 8, true),
-    ("7.0", 2, false),
-    ("7.1", 2, false),
-    ("7.2", 2, false),
-    ("7.3", 4, true),
+/// A kernel of the matrix, and the machine that it is tested on.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    label: &'static str,
+    cpus: u32,
+    /// Whether it runs the [`LONG`] suites too.
+    long: bool,
+    /// More words for its command line.
+    words: &'static str,
+}
+
+const fn entry(label: &'static str, cpus: u32) -> Entry {
+    Entry {
+        label,
+        cpus,
+        long: false,
+        words: "",
+    }
+}
+
+impl Entry {
+    const fn long(self) -> Entry {
+        Entry { long: true, ..self }
+    }
+
+    const fn words(self, words: &'static str) -> Entry {
+        Entry { words, ..self }
+    }
+}
+
+/// The matrix. The oldest kernel, the newest, the one with PREEMPT_RT, and those with the fewest and the most CPUs run
+/// all suites. With `nohz_full` the kernel refuses the usual way to wait for a grace period, from 6.1 on.
+const MATRIX: [Entry; 11] = [
+    entry("5.10", 2).long(),
+    entry("6.1", 1).long(),
+    entry("6.12", 4),
+    entry("6.12-rt", 2).long(),
+    entry("6.12-generic", 2),
+    entry("6.16", 2),
+    entry("6.18", 8).long(),
+    entry("7.0", 2),
+    entry("7.1", 2).words("nohz_full=1"),
+    entry("7.2", 2),
+    entry("7.3", 4).long(),
 ];
 
-/// Suites that take minutes in a guest: the oldest kernel, the newest, the one with PREEMPT_RT, and those with the
-/// fewest and the most CPUs run them.
+/// Suites that take minutes in a guest.
 const LONG: [&str; 3] = ["data_path", "machine_changes", "machine_rights"];
 
 /// CPUs of a guest whose kernel is not in the matrix.
@@ -67,28 +97,32 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// All of the matrix.
     pub(crate) fn matrix() -> Vec<Kernel> {
-        let parse =
-            |(label, ..): &(&str, u32, bool)| label.parse().expect("the matrix's own label");
+        let parse = |entry: &Entry| entry.label.parse().expect("the matrix's own label");
         MATRIX.iter().map(parse).collect()
     }
 
     /// CPUs of its guest.
     pub(crate) fn cpus(&self) -> u32 {
-        self.row().map_or(CPUS, |(_, cpus, _)| cpus)
+        self.entry().map_or(CPUS, |entry| entry.cpus)
+    }
+
+    /// Words for its command line.
+    pub(crate) fn words(&self) -> &'static str {
+        self.entry().map_or("", |entry| entry.words)
     }
 
     /// The test programs that it runs, of all that there are. One that is not in the matrix runs them all.
     pub(crate) fn suites(&self, all: &[String]) -> Vec<String> {
-        let long = self.row().is_none_or(|(.., long)| long);
+        let long = self.entry().is_none_or(|entry| entry.long);
         all.iter()
             .filter(|name| long || !LONG.contains(&name.as_str()))
             .cloned()
             .collect()
     }
 
-    fn row(&self) -> Option<(&'static str, u32, bool)> {
+    fn entry(&self) -> Option<Entry> {
         let label = self.to_string();
-        MATRIX.into_iter().find(|(other, ..)| *other == label)
+        MATRIX.into_iter().find(|entry| entry.label == label)
     }
 
     /// The newest release of this kernel among package names, as in `6.12.117+deb13-cloud-amd64`.
