@@ -43,7 +43,7 @@ impl Entry {
 }
 
 /// The matrix. The oldest kernel, the newest, the one with PREEMPT_RT, and those with the fewest and the most CPUs run
-/// all suites. With `nohz_full` the kernel refuses the usual way to wait for a grace period, from 6.1 on.
+/// all suites. With `nohz_full` the kernel refuses the usual way to wait for a grace period.
 const MATRIX: [Entry; 11] = [
     entry("5.10", 2).long(),
     entry("6.1", 1).long(),
