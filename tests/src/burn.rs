@@ -78,7 +78,7 @@ impl Drop for Burner {
 }
 
 /// Gives the calling thread a name.
-fn rename(name: &str) {
+pub fn rename(name: &str) {
     let name = CString::new(name).expect("a name without NUL");
     // SAFETY: the name is a C string that outlives the call.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };

@@ -16,11 +16,17 @@ use std::time::{Duration, Instant};
 pub use load::Load;
 pub use suite::{Outcome, Skip};
 
+pub mod audit;
 pub mod burn;
+pub mod events;
 pub mod firefox;
 pub mod folded;
+pub mod freezer;
+pub mod holdings;
 pub mod lack;
 mod load;
+pub mod pages;
+pub mod renamer;
 pub mod suite;
 pub mod tools;
 
@@ -119,19 +125,19 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 
 /// Waits until a running kprof has taken this many samples, those included that its filters turn away.
 pub fn wait_for_samples(child: &mut Child, samples: u64) {
-    let folder = format!("/proc/{}/fdinfo", child.id());
     // A debug build takes its time to start on a busy machine.
     wait_until("kprof takes samples", Duration::from_secs(60), || {
         if let Some(status) = child.try_wait().expect("wait for kprof") {
             panic!("kprof ended before it took samples: {status}");
         }
-        program_runs(Path::new(&folder)) >= samples
+        samples_taken(child) >= samples
     });
 }
 
-/// Runs of the BPF programs that a process holds: the kernel counts them while kprof measures its own cost.
-fn program_runs(fdinfo: &Path) -> u64 {
-    let Ok(files) = std::fs::read_dir(fdinfo) else {
+/// Samples that a running kprof has taken: runs of the BPF programs that it holds. The kernel counts them while kprof
+/// measures its own cost.
+pub fn samples_taken(child: &Child) -> u64 {
+    let Ok(files) = std::fs::read_dir(format!("/proc/{}/fdinfo", child.id())) else {
         return 0;
     };
     files

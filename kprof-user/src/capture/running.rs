@@ -33,10 +33,23 @@ pub struct Capture {
     interner: Interner,
     counts: Counts,
     accounting: Accounting,
-    started: (SystemTime, Instant),
+    /// When the samples begin that were not handed out yet.
+    started: Moment,
+    /// When the epoch was flipped last.
+    flipped: Moment,
     first_sample_ns: u64,
     #[cfg(feature = "bpf-log")]
     log: super::bpf_log::BpfLog,
+}
+
+/// A point in time, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Moment(SystemTime, Instant);
+
+impl Moment {
+    fn now() -> Moment {
+        Moment(SystemTime::now(), Instant::now())
+    }
 }
 
 impl Capture {
@@ -58,6 +71,7 @@ impl Capture {
         let cost = Cost::start();
         let events = Events::open(request, loaded.program.as_fd())?;
         events.enable()?;
+        let started = Moment::now();
         Ok(Capture {
             events,
             loaded,
@@ -69,7 +83,8 @@ impl Capture {
             interner: Interner::new(),
             counts: Counts::new(),
             accounting: Accounting::default(),
-            started: (SystemTime::now(), Instant::now()),
+            started,
+            flipped: started,
             first_sample_ns: own::age_ns(),
             #[cfg(feature = "bpf-log")]
             log,
@@ -97,13 +112,16 @@ impl Capture {
         let next = retired ^ 1;
         self.loaded.cpus.switch(next);
         self.active = next;
+        self.flipped = Moment::now();
+        // The events go on: what they count from here on is the next epoch's.
+        let due = self.events.newly_due();
         self.grace.wait()?;
         #[cfg(feature = "bpf-log")]
         self.log.flush();
-        self.read(retired)
+        self.read(retired, due)
     }
 
-    fn read(&mut self, epoch: u32) -> Result<()> {
+    fn read(&mut self, epoch: u32, due: Option<u64>) -> Result<()> {
         let mut accounting = self.epochs[epoch as usize & 1].read(
             epoch,
             &mut self.loaded,
@@ -111,7 +129,7 @@ impl Capture {
             &mut self.interner,
             &mut self.counts,
         )?;
-        accounting.expected = self.events.newly_due();
+        accounting.expected = due;
         if let Some((time, runs)) = self.cost.program(&self.loaded) {
             accounting.bpf_run_time_ns = Some(time);
             accounting.bpf_run_count = Some(runs);
@@ -126,7 +144,7 @@ impl Capture {
         self.collect()?;
         let cpus = self.events.cpus();
         self.follow_cpus()?;
-        Ok(self.hand_out(cpus))
+        Ok(self.hand_out(cpus, self.flipped))
     }
 
     /// Samples CPUs that came online, and drops those that went.
@@ -141,16 +159,17 @@ impl Capture {
     /// Stops sampling and hands out the rest.
     pub fn finish(mut self) -> Result<RawWindow> {
         self.events.disable()?;
+        let ended = Moment::now();
         // Two flips read both epochs, and leave no program in either.
         self.collect()?;
         self.collect()?;
         let cpus = self.events.cpus();
-        Ok(self.hand_out(cpus))
+        Ok(self.hand_out(cpus, ended))
     }
 
-    fn hand_out(&mut self, cpus: Vec<u32>) -> RawWindow {
-        let (unix, instant) =
-            std::mem::replace(&mut self.started, (SystemTime::now(), Instant::now()));
+    /// `end` is when the samples end that were taken out of the maps.
+    fn hand_out(&mut self, cpus: Vec<u32>, end: Moment) -> RawWindow {
+        let Moment(unix, instant) = std::mem::replace(&mut self.started, end);
         let samples = self
             .counts
             .drain()
@@ -173,7 +192,7 @@ impl Capture {
             start_unix_ns: unix
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_nanos() as u64),
-            duration_ns: instant.elapsed().as_nanos() as u64,
+            duration_ns: end.1.duration_since(instant).as_nanos() as u64,
             cpus,
             // `bpf_get_stack` stops at the same number, for stacks that went to the spill map.
             max_frames: self.loaded.epochs[0].stacks.value_size() / 8,

@@ -145,8 +145,8 @@ pub struct RecordArgs {
 
     /// Most distinct stacks kept in the kernel between two drains
     ///
-    /// Worked out from CPUs, frequency and interval unless given. A full map loses nothing silently: what it could
-    /// not take is counted and reported.
+    /// Worked out from CPUs, frequency and interval unless given, 16,384 at most. A full map loses nothing silently:
+    /// what it could not take is counted and reported, and the maps are emptied more often from then on.
     #[arg(long, value_name = "N", help_heading = "How to sample")]
     pub max_stacks: Option<u32>,
 

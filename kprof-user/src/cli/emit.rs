@@ -13,7 +13,7 @@ use super::say::say;
 use super::store::RawStore;
 use super::terminal;
 use crate::capture::{RawWindow, own};
-use crate::format::{Format, stats, text};
+use crate::format::{Format, losses, stats, text};
 use crate::kernel::refusal::{self, Lack, Situation};
 use crate::kernel::sampling::Sampling;
 use crate::profile::{Accounting, Frame, Meta, Profile, UnknownReason};
@@ -121,6 +121,9 @@ impl Emitter {
         }
         let accounting = &mut self.whole.meta.accounting;
         *accounting = self.total.clone();
+        if let Some(lost) = losses::note(&self.whole.meta).filter(|_| !self.plan.quiet) {
+            say(lost);
+        }
         let hidden = nothing::hidden(&self.whole, &self.plan.show).filter(|_| !streaming);
         if let Some(text) = hidden.as_deref().filter(|_| !self.plan.quiet) {
             say(text);
@@ -252,6 +255,7 @@ fn write_line(window: &RawWindow, lines: &mut Vec<u8>) {
         "lost": a.lost,
         "expected": a.expected,
         "spilled": a.spilled,
+        "late_ns": a.late_ns,
         "keys": window.samples.len(),
         "sum_of_counts": sum,
     });

@@ -13,6 +13,7 @@ use super::plan::{self, Plan};
 use super::progress::Progress;
 use super::say::say;
 use super::signals::Stop;
+use crate::format::losses;
 use crate::kernel::threads::Snapshot;
 use crate::kernel::{pid_ns, refusal};
 
@@ -95,6 +96,7 @@ fn sample(
         plan.request.filters.tids.clone(),
     );
     let targeted = !pids.is_empty() || !tids.is_empty();
+    let mut told = plan.quiet;
     let mut progress = Progress::new(plan.progress, started, plan.duration);
     let mut windows = Grid::new(started, even_part(plan.request.window, capture.period()));
     let mut prints = plan
@@ -118,18 +120,23 @@ fn sample(
         if targeted && !machine.any_alive(&pids, &tids) {
             break End::TargetsGone;
         }
-        if windows.passed(now) {
-            let window = capture.drain().context("reading what was sampled")?;
-            if window
-                .accounting
-                .lost
-                .keys()
-                .any(|reason| reason.ends_with("_full"))
-            {
+        if let Some(late) = windows.passed(now) {
+            let mut window = capture.drain().context("reading what was sampled")?;
+            window.accounting.late_ns = late.as_nanos() as u64;
+            if window.accounting.was_full() {
                 windows.halve();
+                if !std::mem::replace(&mut told, true) {
+                    progress.clear();
+                    say(losses::full(
+                        &window.accounting,
+                        windows.step.as_nanos() as u64,
+                    ));
+                }
             }
             emitter.add(window)?;
-            if prints.as_mut().is_some_and(|prints| prints.passed(now))
+            if prints
+                .as_mut()
+                .is_some_and(|prints| prints.passed(now).is_some())
                 && !emitter.print_window()?
             {
                 break End::ReaderGone;
@@ -138,7 +145,10 @@ fn sample(
         progress.show(emitter.accounting());
     };
     progress.clear();
-    let rest = capture.finish().context("reading what was sampled last")?;
+    let due = deadline.map_or(windows.next, |deadline| deadline.min(windows.next));
+    let late = Instant::now().saturating_duration_since(due);
+    let mut rest = capture.finish().context("reading what was sampled last")?;
+    rest.accounting.late_ns = late.as_nanos() as u64;
     emitter.add(rest)?;
     Ok(end)
 }
@@ -157,14 +167,12 @@ impl Grid {
         }
     }
 
-    /// Whether the next point has come; then moves to the first one that has not.
-    fn passed(&mut self, now: Instant) -> bool {
-        if now < self.next {
-            return false;
-        }
-        let late = now.duration_since(self.next).as_nanos() / self.step.as_nanos().max(1);
-        self.next += self.step * (late as u32 + 1);
-        true
+    /// How long ago the next point was, if it has come; then moves to the first one that has not.
+    fn passed(&mut self, now: Instant) -> Option<Duration> {
+        let late = now.checked_duration_since(self.next)?;
+        let missed = late.as_nanos() / self.step.as_nanos().max(1);
+        self.next += self.step * (missed as u32 + 1);
+        Some(late)
     }
 
     /// Goes twice as fast: a map was full.
@@ -227,10 +235,10 @@ mod tests {
         let start = Instant::now();
         let ms = |n| start + Duration::from_millis(n);
         let mut grid = Grid::new(start, Duration::from_millis(50));
-        assert!(!grid.passed(ms(49)));
-        assert!(grid.passed(ms(50)));
+        assert_eq!(grid.passed(ms(49)), None);
+        assert_eq!(grid.passed(ms(50)), Some(Duration::ZERO));
         assert_eq!(grid.next, ms(100));
-        assert!(grid.passed(ms(230)));
+        assert_eq!(grid.passed(ms(230)), Some(Duration::from_millis(130)));
         assert_eq!(grid.next, ms(250));
         grid.halve();
         assert_eq!(grid.next, ms(225));

@@ -134,33 +134,6 @@ pub(super) fn hidden(profile: &Profile, view: &View<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Not shown: {}.", parts.join(", ")))
 }
 
-/// What is missing from the counts, of all threads together; `None` if nothing is.
-pub(super) fn losses(meta: &Meta) -> Option<String> {
-    let lost = meta.accounting.lost_total();
-    let skipped = meta.accounting.skipped().unwrap_or(0);
-    let skipped_words = match meta.accounting.expected {
-        Some(due) if skipped > 0 => format!(
-            "the kernel skipped {} of the {} that were due",
-            group(skipped),
-            samples(due)
-        ),
-        _ => String::new(),
-    };
-    let lost_words = match lost {
-        0 => String::new(),
-        lost => format!(
-            "kprof lost {} of {}",
-            group(lost),
-            samples(meta.accounting.seen)
-        ),
-    };
-    let parts: Vec<String> = [lost_words, skipped_words]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect();
-    (!parts.is_empty()).then(|| format!("Missing, of all threads: {}.", parts.join("; ")))
-}
-
 /// Whether a function turns interrupts on again after code that ran with them off, so that a timer
 /// which fired meanwhile is charged to it.
 ///

@@ -33,6 +33,7 @@ pub(super) fn meta() -> Meta {
             expected: Some(989),
             spilled: 12,
             windows: 5,
+            late_ns: 310_000_000,
             bpf_run_time_ns: Some(3_355_800),
             bpf_run_count: Some(987),
             user_cpu_ns: 45_000_000,

@@ -47,9 +47,9 @@ fn frame() -> impl Strategy<Value = Frame> {
 fn accounting() -> impl Strategy<Value = Accounting> {
     let lost = proptest::collection::btree_map(plain(), 0..1000_u64, 0..3);
     let optional = || proptest::option::of(0..1_000_000_u64);
-    (any::<[u16; 4]>(), lost, optional(), optional(), optional()).prop_map(
+    (any::<[u16; 5]>(), lost, optional(), optional(), optional()).prop_map(
         |(
-            [counted, filtered, spilled, windows],
+            [counted, filtered, spilled, windows, late],
             lost,
             expected,
             bpf_run_time_ns,
@@ -64,6 +64,7 @@ fn accounting() -> impl Strategy<Value = Accounting> {
                 expected,
                 spilled: spilled.into(),
                 windows: windows.into(),
+                late_ns: late.into(),
                 bpf_run_time_ns,
                 bpf_run_count,
                 user_cpu_ns: 17,

@@ -14,6 +14,7 @@ use crate::profile::{Profile, Show};
 mod caption;
 pub mod firefox;
 pub mod folded;
+pub(crate) mod losses;
 pub mod pprof;
 pub mod stats;
 pub mod svg;

@@ -7,7 +7,7 @@ use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::flamegraph::{Options, TextTruncateDirection, from_lines};
 
 use super::view::{NO_STACK, USER, View};
-use super::{caption, folded};
+use super::{caption, folded, losses};
 use crate::profile::{Profile, Show};
 
 /// Characters of a line of notes where no script runs: at 12 pixels monospace they fit into 950 pixels.
@@ -79,7 +79,7 @@ fn notes(profile: &Profile, view: &View<'_>) -> Vec<String> {
             "Width is a frame's share of the {shown} shown{of_whole}. Left to right is alphabetical, not time."
         ),
     ];
-    notes.extend(caption::losses(&profile.meta));
+    notes.extend(losses::missing(&profile.meta));
     notes.extend(caption::hidden(profile, view));
     notes.extend(caption::caveat(view));
     notes.extend(caption::stack_limit(view));

@@ -31,6 +31,8 @@ pub struct Accounting {
     pub spilled: u64,
     /// Windows drained.
     pub windows: u64,
+    /// How long after its time a drain came, at most, nanoseconds.
+    pub late_ns: u64,
     /// Nanoseconds spent in the BPF program, as the kernel measured them; `None` where it does not.
     pub bpf_run_time_ns: Option<u64>,
     /// Runs over which the time above was measured.
@@ -50,6 +52,13 @@ impl Accounting {
         self.seen == self.counted + self.filtered + self.lost_total()
     }
 
+    /// Whether samples were lost because a map had no room left (`counts_full`, `spill_full`).
+    pub fn was_full(&self) -> bool {
+        self.lost
+            .iter()
+            .any(|(reason, count)| *count > 0 && reason.ends_with("_full"))
+    }
+
     /// Samples due that the kernel dropped before the BPF program could run.
     pub fn skipped(&self) -> Option<u64> {
         self.expected
@@ -66,6 +75,7 @@ impl Accounting {
             expected,
             spilled,
             windows,
+            late_ns,
             bpf_run_time_ns,
             bpf_run_count,
             user_cpu_ns,
@@ -83,6 +93,7 @@ impl Accounting {
         self.expected = sum(self.expected, *expected);
         self.spilled += spilled;
         self.windows += windows;
+        self.late_ns = self.late_ns.max(*late_ns);
         self.bpf_run_time_ns = sum(self.bpf_run_time_ns, *bpf_run_time_ns);
         self.bpf_run_count = sum(self.bpf_run_count, *bpf_run_count);
         self.user_cpu_ns += user_cpu_ns;

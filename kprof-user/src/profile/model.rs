@@ -115,6 +115,11 @@ impl Profile {
         }
     }
 
+    /// Whether a thread is in the profile, under this very name.
+    pub fn has_thread(&self, thread: &Thread) -> bool {
+        self.threads.index.contains_key(thread)
+    }
+
     /// The frame behind an index of this profile.
     pub fn frame(&self, id: FrameId) -> &Frame {
         &self.frames.items[id.0 as usize]

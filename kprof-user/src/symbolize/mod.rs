@@ -17,6 +17,7 @@ mod index;
 mod kallsyms;
 mod lines;
 mod loaded;
+mod names;
 mod table;
 
 use std::collections::HashMap;
@@ -24,10 +25,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use kprof_ebpf::{Key, flags};
+use kprof_ebpf::flags;
 
 use crate::capture::RawWindow;
-use crate::profile::{Context, Frame, Marker, Profile, Sample, StackId, Thread, classify_markers};
+use crate::profile::{Context, Frame, Marker, Profile, Sample, StackId, classify_markers};
 use addresses::Addresses;
 
 /// What to find out about an address besides its function.
@@ -65,6 +66,7 @@ impl Symbolizer {
     pub fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()> {
         // Threads that were seen in the same place share the stack.
         let mut stacks: HashMap<*const u64, Stack> = HashMap::new();
+        let mut renaming = Vec::new();
         for sample in &window.samples {
             let user = sample.key.flags & flags::USER != 0;
             let stack = if user || sample.stack.is_empty() {
@@ -72,6 +74,7 @@ impl Symbolizer {
                     id: profile.intern_stack(&[]),
                     task: Context::Task,
                     idle: Context::Idle,
+                    renaming: false,
                 }
             } else {
                 let shared = Arc::as_ptr(&sample.stack).cast::<u64>();
@@ -84,11 +87,29 @@ impl Symbolizer {
                 (false, 0) => stack.idle,
                 (false, _) => stack.task,
             };
-            let thread = profile.intern_thread(thread(&sample.key));
+            if stack.renaming && sample.key.tid != 0 {
+                renaming.push((sample, stack.id, context));
+                continue;
+            }
+            let thread = profile.intern_thread(names::thread(&sample.key));
+            let stack = stack.id;
             profile.add(
                 Sample {
                     thread,
-                    stack: stack.id,
+                    stack,
+                    context,
+                },
+                sample.count,
+            );
+        }
+        // The names of all others are known now.
+        for (sample, stack, context) in renaming {
+            let thread = names::renaming_thread(&sample.key, profile);
+            let thread = profile.intern_thread(thread);
+            profile.add(
+                Sample {
+                    thread,
+                    stack,
                     context,
                 },
                 sample.count,
@@ -135,8 +156,10 @@ impl Symbolizer {
             Context::Idle if cut && !markers.contains(&Marker::IdleLoop) => Context::Task,
             found => found,
         };
+        let id = profile.intern_stack(&frames);
         Stack {
-            id: profile.intern_stack(&frames),
+            id,
+            renaming: names::is_renaming(id, profile),
             task: classify_markers(markers.iter().copied(), false),
             idle,
         }
@@ -149,28 +172,8 @@ struct Stack {
     id: StackId,
     task: Context,
     idle: Context,
-}
-
-fn thread(key: &Key) -> Thread {
-    let mut comm = [0u8; 16];
-    comm[..8].copy_from_slice(&key.comm[0].to_ne_bytes());
-    comm[8..].copy_from_slice(&key.comm[1].to_ne_bytes());
-    let length = comm
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(comm.len());
-    let comm = if key.tid == 0 {
-        format!("swapper/{}", key.idle_cpu)
-    } else {
-        String::from_utf8_lossy(&comm[..length]).into_owned()
-    };
-    Thread {
-        tgid: key.tgid,
-        tid: key.tid,
-        comm,
-        kthread: key.flags & flags::KTHREAD != 0,
-        host_ids: key.flags & flags::HOST_IDS != 0,
-    }
+    /// It goes through the change of the thread's name.
+    renaming: bool,
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use kprof_ebpf::Key;
+
 use super::*;
 use crate::capture::RawSample;
 use crate::profile::UnknownReason;
@@ -193,6 +195,37 @@ fn a_window_becomes_threads_stacks_contexts_and_counts() {
             .samples()
             .any(|(sample, _)| profile.thread(sample.thread).kthread)
     );
+}
+
+#[test]
+fn a_name_that_is_being_changed_is_not_given_unless_it_is_certain() {
+    let Some(listed) = listed() else {
+        skip!("{HIDDEN}");
+    };
+    let at = |name| address_of(&listed, name);
+    let changing: Arc<[u64]> = [at("__set_task_comm") + 5, at("do_syscall_64") + 9].into();
+    let other: Arc<[u64]> = [at("vfs_read"), at("do_syscall_64") + 9].into();
+    let sample = |tid, comm: &[u8], stack: &Arc<[u64]>, count| RawSample {
+        key: key(tid, comm, 0),
+        stack: stack.clone(),
+        count,
+    };
+    let raw = window(vec![
+        sample(7, b"new-nold-name", &changing, 1),
+        sample(7, b"new-name", &changing, 2),
+        sample(7, b"new-name", &other, 3),
+        // A name of another thread is no help.
+        sample(8, b"new-name", &changing, 4),
+    ]);
+    let mut profile = Profile::default();
+    symbolizer().add_window(&raw, &mut profile).unwrap();
+    let expected = [
+        "[renaming];do_syscall_64;__set_task_comm task 1",
+        "[renaming];do_syscall_64;__set_task_comm task 4",
+        "new-name;do_syscall_64;__set_task_comm task 2",
+        "new-name;do_syscall_64;vfs_read task 3",
+    ];
+    assert_eq!(lines(&profile), expected);
 }
 
 #[test]

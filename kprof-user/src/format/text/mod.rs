@@ -7,6 +7,7 @@ use std::io::Write;
 use anyhow::{Context as _, Result};
 
 use super::caption::{self, group, percent, seconds};
+use super::losses;
 use super::view::View;
 use crate::profile::{Context, Meta, Profile, Show};
 
@@ -63,6 +64,10 @@ fn report(profile: &Profile, show: &Show, explanation: Option<&str>, width: usiz
             text.paragraph(&note);
             text.gap();
         }
+    }
+    if let Some(lost) = losses::lost(meta) {
+        text.paragraph(&format!("Lost: {lost}"));
+        text.gap();
     }
     text.paragraph(&accounting(meta));
     text.lines
