@@ -20,5 +20,6 @@ pub mod sampling;
 pub mod stack_depth;
 pub mod sysctl;
 pub mod targets;
+pub mod text;
 pub mod threads;
 pub mod tracefs;
