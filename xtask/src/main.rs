@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod build_ebpf;
+mod fuzz;
 mod host;
 mod load;
 #[path = "../../kprof-user/build/lock.rs"]
@@ -34,6 +35,8 @@ enum Task {
     Run(run::Args),
     /// Run every check and every test.
     Test(test::Args),
+    /// Try inputs on everything that kprof reads, for as long as is given.
+    Fuzz(fuzz::Args),
     /// Measure what kprof costs, beside bare programs and installed peers; takes minutes.
     Bench(bench::Args),
     /// Put a real load on this machine's kernel, for trying kprof and for its tests.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(args) => build_ebpf::run(args).map(|()| ExitCode::SUCCESS),
         Task::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
+        Task::Fuzz(args) => fuzz::run(args),
         Task::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Task::Load(args) => load::run(args).map(|()| ExitCode::SUCCESS),
     };

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::host::{self, say};
 use crate::tally::Tally;
-use crate::{build_ebpf, run};
+use crate::{build_ebpf, fuzz, run};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -80,6 +80,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
         count(&mut cargo, &mut tally)
     });
+
+    if args.args.is_empty() {
+        let mut skipped = None;
+        step("fuzzing, in short", &mut || {
+            skipped = fuzz_briefly()?;
+            Ok(())
+        });
+        tally.skipped.extend(skipped);
+    }
 
     eprintln!("\n==== {:.0} s in all", start.elapsed().as_secs_f64());
     match failed.is_empty() {
@@ -156,6 +165,14 @@ fn with_log() -> anyhow::Result<()> {
     let words =
         "run --quiet --locked --package kprof-user --features bpf-log -- -q -d 200ms -o /dev/null";
     show(host::cargo().args(words.split(' ')))
+}
+
+/// Why it can't be done here, or nothing.
+fn fuzz_briefly() -> anyhow::Result<Option<String>> {
+    match fuzz::short() {
+        Err(error) if error.is::<fuzz::NoCompiler>() => Ok(Some(format!("fuzzing: {error:#}"))),
+        done => done.map(|()| None),
+    }
 }
 
 /// Runs a command whose own output is what people want to see.

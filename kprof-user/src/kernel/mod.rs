@@ -11,6 +11,9 @@ pub mod cgroup;
 pub mod comm;
 pub mod cpus;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod health;
 pub(crate) mod nearest;
 pub mod perf_syscall;
