@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod apt;
 mod bench;
 mod build_ebpf;
+mod fuzz;
 mod host;
 mod load;
 #[path = "../../kprof-user/build/lock.rs"]
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Args),
     /// Run the live tests, or one command, on other kernels, in QEMU.
     Vm(vm::Args),
+    /// Try inputs on everything that kprof reads, for as long as is given.
+    Fuzz(fuzz::Args),
     /// Measure what kprof costs, beside bare programs and installed peers; takes minutes.
     Bench(bench::Args),
     /// Put a real load on this machine's kernel, for trying kprof and for its tests.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
         Task::Vm(args) => vm::run(args),
+        Task::Fuzz(args) => fuzz::run(args),
         Task::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Task::Load(args) => load::run(args).map(|()| ExitCode::SUCCESS),
     };

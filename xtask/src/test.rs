@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::host::{self, say};
 use crate::tally::Tally;
-use crate::{build_ebpf, run, vm};
+use crate::{build_ebpf, fuzz, run, vm};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -84,6 +84,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         step("tests on other kernels, in QEMU", &mut || {
             on_other_kernels(&mut tally)
         });
+        let mut skipped = None;
+        step("fuzzing, in short", &mut || {
+            skipped = fuzz_briefly()?;
+            Ok(())
+        });
+        tally.skipped.extend(skipped);
     }
 
     eprintln!("\n==== {:.0} s in all", start.elapsed().as_secs_f64());
@@ -181,6 +187,14 @@ fn with_log() -> anyhow::Result<()> {
     let words =
         "run --quiet --locked --package kprof-user --features bpf-log -- -q -d 200ms -o /dev/null";
     show(host::cargo().args(words.split(' ')))
+}
+
+/// Why it can't be done here, or nothing.
+fn fuzz_briefly() -> anyhow::Result<Option<String>> {
+    match fuzz::short() {
+        Err(error) if error.is::<fuzz::NoCompiler>() => Ok(Some(format!("fuzzing: {error:#}"))),
+        done => done.map(|()| None),
+    }
 }
 
 /// Runs a command whose own output is what people want to see.

@@ -12,6 +12,9 @@ mod count_tables;
 mod cpu_state;
 mod epoch;
 mod events;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod grace;
 mod load;
 pub mod own;

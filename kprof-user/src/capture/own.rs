@@ -6,6 +6,8 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use crate::kernel::text;
+
 static BEGAN: OnceLock<(Instant, u64)> = OnceLock::new();
 
 /// Starts the count, the first time; to be called before anything else is done.
@@ -29,7 +31,7 @@ pub fn cpu_ns() -> u64 {
 
 /// Largest resident size, bytes; of the whole process's life where `/proc` can't be read.
 pub fn peak_rss_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = text::read("/proc/self/status").unwrap_or_default();
     peak_in(&status).unwrap_or_else(|| {
         // SAFETY: all-zero is a valid rusage, and the kernel fills in the one it is given.
         let usage = unsafe {
@@ -42,12 +44,12 @@ pub fn peak_rss_bytes() -> u64 {
 }
 
 /// `VmHWM` of /proc/PID/status, which begins anew with each `exec` (proc(5)).
-fn peak_in(status: &str) -> Option<u64> {
+pub(super) fn peak_in(status: &str) -> Option<u64> {
     let rest = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1024)
+    kib.checked_mul(1024)
 }
 
 fn process_cpu_ns() -> u64 {

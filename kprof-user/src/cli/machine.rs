@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::capture::{Capture, RawWindow, Request};
-use crate::kernel::targets;
 use crate::kernel::threads::Snapshot;
+use crate::kernel::{targets, text};
 use crate::profile::Profile;
 use crate::symbolize::{Options, Symbolizer};
 
@@ -74,14 +74,17 @@ impl Machine for ThisMachine {
 /// Whether a task is dead and only waits to be reaped. A process whose first thread ended but others run on
 /// counts as alive.
 fn is_zombie(id: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+    let Ok(stat) = text::read(format!("/proc/{id}/stat")) else {
         return true;
     };
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    matches!(state, Some('Z' | 'X'))
+    matches!(state(&stat), Some('Z' | 'X'))
         && std::fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count) <= 1
+}
+
+/// The state in the text of `/proc/PID/stat`: the first letter behind the name, which may hold anything.
+pub(super) fn state(stat: &str) -> Option<char> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.trim_start().chars().next()
 }
 
 impl Sampler for Capture {
@@ -105,5 +108,22 @@ impl Sampler for Capture {
 impl Namer for Symbolizer {
     fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()> {
         Symbolizer::add_window(self, window, profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_with_a_name_that_is_no_text_is_alive() {
+        let named = || {
+            // SAFETY: the name is a C string, and the kernel only reads it.
+            unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff) Z \xfe".as_ptr()) };
+            // SAFETY: gettid takes nothing and can't fail.
+            let tid = unsafe { libc::gettid() } as u32;
+            assert!(!is_zombie(tid));
+        };
+        std::thread::spawn(named).join().unwrap();
     }
 }

@@ -17,6 +17,9 @@ mod doctor;
 mod emit;
 mod failure;
 mod filters;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod machine;
 mod nothing;
 mod output;

@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result};
 
 use super::view::{HOST, NO_STACK, USER, View};
 use crate::profile::{
-    Context, Frame, Meta, Profile, Sample, Show, SourceLine, Thread, UnknownReason, classify,
+    Context, Frame, MAX_TOTAL, Meta, Profile, Sample, Show, SourceLine, Thread, UnknownReason,
+    classify,
 };
 
 /// Writes folded stacks, sorted by line.
@@ -43,6 +44,7 @@ pub(super) fn lines(view: &View<'_>) -> BTreeMap<String, u64> {
 /// told from its functions.
 pub fn parse(reader: impl BufRead, show: &Show) -> Result<Profile> {
     let mut profile = Profile::new(Meta::default());
+    let mut total = 0u64;
     for (number, line) in reader.lines().enumerate() {
         let number = number + 1;
         let line = line.with_context(|| format!("reading folded stacks, line {number}"))?;
@@ -55,6 +57,12 @@ pub fn parse(reader: impl BufRead, show: &Show) -> Result<Profile> {
             .and_then(|(stack, count)| Some((stack, count.parse::<u64>().ok()?)))
             .with_context(|| {
                 format!("folded stacks, line {number}: expected `comm;outer;inner COUNT`")
+            })?;
+        total = total
+            .checked_add(count)
+            .filter(|&total| total <= MAX_TOTAL)
+            .with_context(|| {
+                format!("folded stacks, line {number}: the counts add up to more than {MAX_TOTAL}")
             })?;
         add(&mut profile, stack, count, show);
     }
@@ -71,7 +79,11 @@ fn add(profile: &mut Profile, stack: &str, count: u64, show: &Show) {
         [only] if only == USER && show.user => (Vec::new(), Context::User),
         [only] if only == NO_STACK => (Vec::new(), classify([].into_iter(), idle_task)),
         _ => {
-            let frames: Vec<Frame> = names.iter().map(|name| frame(name)).collect();
+            let mut frames: Vec<Frame> = names.iter().map(|name| frame(name)).collect();
+            // There is nothing that the outermost one could have been inlined into.
+            if let Some(first) = frames.first_mut().filter(|first| first.is_inlined()) {
+                *first = Frame::named(&names[0]);
+            }
             // Where the outer end is missing, an interrupt may be.
             let idle_task = idle_task && !matches!(frames.first(), Some(Frame::Limit { .. }));
             let context = classify(frames.iter().rev().filter_map(Frame::function), idle_task);
@@ -277,8 +289,23 @@ mod tests {
     }
 
     #[test]
+    fn the_outermost_function_is_never_an_inlined_one() {
+        let profile = parse(
+            &b"x;f a.c:1 (inlined);g (inlined) 1\n"[..],
+            &Show::default(),
+        )
+        .unwrap();
+        let frames: Vec<_> = profile.frames().collect();
+        assert_eq!(*frames[0], Frame::named("f a.c:1 (inlined)"));
+        assert!(frames[1].is_inlined());
+    }
+
+    #[test]
     fn a_bad_line_is_named() {
         let error = parse(&b"a;b 1\na;c x\n"[..], &Show::default()).unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
+        let much = format!("a;b {MAX_TOTAL}\n\na;c 1\n");
+        let error = parse(much.as_bytes(), &Show::default()).unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
     }
 }

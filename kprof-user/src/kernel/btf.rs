@@ -31,7 +31,7 @@ pub fn task_offsets() -> Result<TaskOffsets> {
 }
 
 /// Something that can be read at any offset.
-trait Source {
+pub(super) trait Source {
     /// Reads up to `buf.len()` bytes; fewer at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 }
@@ -53,7 +53,7 @@ const MAX_DEPTH: u32 = 4;
 /// Most anonymous members of one level. Real kernels have fewer than ten.
 const MAX_ANONYMOUS: usize = 256;
 
-fn task_offsets_in(source: &dyn Source) -> Result<TaskOffsets> {
+pub(super) fn task_offsets_in(source: &dyn Source) -> Result<TaskOffsets> {
     let header = Header::read(source)?;
     let names = Names::read(source, &header)?;
     let mut found = Found::default();

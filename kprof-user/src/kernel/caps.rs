@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 
+use super::text;
+
 /// A capability that matters to kprof; the value is its bit number (`linux/capability.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -63,7 +65,7 @@ pub struct Capabilities {
 /// Reads `/proc/self/status`.
 pub fn current() -> Result<Capabilities> {
     const PATH: &str = "/proc/self/status";
-    let text = std::fs::read_to_string(PATH)
+    let text = text::read(PATH)
         .with_context(|| format!("cannot read {PATH} for this process's capabilities"))?;
     parse(&text).with_context(|| format!("cannot find this process's capabilities in {PATH}"))
 }
@@ -73,7 +75,7 @@ pub fn effective() -> Result<Set> {
     Ok(current()?.effective)
 }
 
-fn parse(status: &str) -> Option<Capabilities> {
+pub(super) fn parse(status: &str) -> Option<Capabilities> {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.strip_prefix(':').map(str::trim)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::refusal;
+use super::{refusal, text};
 
 /// One cgroup of the v2 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Cgroup {
 /// All cgroup2 mounts, such as `/sys/fs/cgroup` or, beside version 1, `/sys/fs/cgroup/unified`.
 pub fn mounts() -> Result<Vec<PathBuf>> {
     const PATH: &str = "/proc/self/mountinfo";
-    let text = fs::read_to_string(PATH).with_context(|| format!("cannot read {PATH}"))?;
+    let text = text::read(PATH).with_context(|| format!("cannot read {PATH}"))?;
     Ok(parse_mounts(&text))
 }
 
@@ -92,7 +92,7 @@ fn file_system(path: &Path) -> Option<i64> {
     (result == 0).then(|| unsafe { facts.assume_init() }.f_type)
 }
 
-fn parse_mounts(mountinfo: &str) -> Vec<PathBuf> {
+pub(super) fn parse_mounts(mountinfo: &str) -> Vec<PathBuf> {
     let parse = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
         if after.split(' ').next() != Some("cgroup2") {
@@ -104,8 +104,8 @@ fn parse_mounts(mountinfo: &str) -> Vec<PathBuf> {
     mountinfo.lines().filter_map(parse).collect()
 }
 
-/// Undoes the octal escapes of spaces, tabs, line ends and backslashes in `/proc/self/mountinfo`.
-fn unescape(field: &str) -> String {
+/// Undoes the octal escapes of spaces, tabs, line ends and backslashes in `/proc/self/mountinfo` and `mounts`.
+pub(super) fn unescape(field: &str) -> String {
     [
         ("\\040", " "),
         ("\\011", "\t"),

@@ -22,8 +22,9 @@ pub fn online() -> Result<Vec<u32>> {
 
 /// Parses a list such as `0-3,7` into ascending, distinct numbers.
 pub fn parse_list(text: &str) -> Result<Vec<u32>> {
-    // Not a list to sort: ranges may repeat without end.
-    let mut named = [false; MAX_CPU as usize + 1];
+    // By how much more ranges hold each number than the one before: a range takes no longer than a number, however
+    // often it is repeated.
+    let mut steps = [0i64; MAX_CPU as usize + 2];
     for part in text.split(',') {
         let part = part.trim();
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -31,9 +32,15 @@ pub fn parse_list(text: &str) -> Result<Vec<u32>> {
         if first > last {
             bail!("\"{part}\" in the CPU list \"{text}\" runs backwards: write {last}-{first}");
         }
-        named[first as usize..=last as usize].fill(true);
+        steps[first as usize] += 1;
+        steps[last as usize + 1] -= 1;
     }
-    Ok((0..=MAX_CPU).filter(|&cpu| named[cpu as usize]).collect())
+    let mut ranges = 0;
+    let mut is_named = |cpu: &u32| {
+        ranges += steps[*cpu as usize];
+        ranges > 0
+    };
+    Ok((0..=MAX_CPU).filter(&mut is_named).collect())
 }
 
 fn number(digits: &str, list: &str) -> Result<u32> {

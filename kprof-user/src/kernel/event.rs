@@ -191,15 +191,15 @@ pub fn has_pmu() -> Option<bool> {
     }
 }
 
+/// Whether a part of a tracepoint's name may become a part of a path.
+pub(super) fn is_plain(part: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"_-".contains(&c);
+    !part.is_empty() && part.bytes().all(plain)
+}
+
 fn tracepoint(system: &str, point: &str) -> Result<Event> {
     let name = format!("{system}:{point}");
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c))
-    };
-    if !plain(system) || !plain(point) {
+    if !is_plain(system) || !is_plain(point) {
         bail!(
             "\"{name}\" is not the name of a tracepoint: write one as system:name, such as sched:sched_switch"
         );
@@ -267,7 +267,7 @@ fn near_tracepoints(tracefs: &tracefs::Tracefs, system: &str, point: &str) -> Ve
     near
 }
 
-fn unknown(name: &str) -> String {
+pub(super) fn unknown(name: &str) -> String {
     if name == "bpf-output" || name == "dummy" {
         return format!(
             "the event \"{name}\" takes no samples. Write --event cpu-clock, or leave --event out"

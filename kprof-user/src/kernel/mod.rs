@@ -11,6 +11,9 @@ pub mod cgroup;
 pub mod comm;
 pub mod cpus;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod health;
 pub(crate) mod nearest;
 pub mod perf_syscall;
@@ -20,5 +23,6 @@ pub mod sampling;
 pub mod stack_depth;
 pub mod sysctl;
 pub mod targets;
+pub mod text;
 pub mod threads;
 pub mod tracefs;

@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::threads;
+use super::{text, threads};
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL: u64 = 0xEFFF_FFFC;
@@ -47,7 +47,7 @@ pub struct Numbering {
 
 /// Looks.
 pub fn of_proc() -> Numbering {
-    let status = fs::read_to_string("/proc/self/status").ok();
+    let status = text::read("/proc/self/status").ok();
     judge(
         status.as_deref(),
         || look("/proc/self/ns/pid"),
@@ -59,7 +59,7 @@ pub fn of_proc() -> Numbering {
 /// `/proc/self/status` lists this process's ids from the namespace of `/proc` down to its own. Kernel threads
 /// are of the initial namespace. A namespace's first process is always in it, but may not be this user's to look
 /// at.
-fn judge(
+pub(super) fn judge(
     status: Option<&str>,
     own: impl FnOnce() -> Option<PidNamespace>,
     kernel_threads: impl FnOnce() -> Option<Ids>,

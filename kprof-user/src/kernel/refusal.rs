@@ -4,7 +4,7 @@
 //! same. [`explain`] picks them by the error's number and by what can be seen of the cause.
 
 mod lacks;
-mod situation;
+pub(super) mod situation;
 
 use std::io;
 

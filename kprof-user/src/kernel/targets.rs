@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::pid_ns::{self, Ids};
-use super::refusal;
+use super::{refusal, text};
 
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
@@ -50,14 +50,17 @@ pub fn can_be_matched(id: u32) -> Result<()> {
 
 /// Whether a task is in a pid namespace below that of `/proc`.
 fn is_below(id: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let status = text::read(format!("/proc/{id}/status")).unwrap_or_default();
     pid_ns::levels(&status).is_some_and(|levels| levels > 1)
 }
 
 /// The process of a thread; `None` where there is no such thread. (`/proc/TID` exists for every thread, though
 /// it is listed only for processes.)
 fn tgid_of(tid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    tgid_in(&text::read(format!("/proc/{tid}/status")).ok()?)
+}
+
+pub(super) fn tgid_in(status: &str) -> Option<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
     line.trim().parse().ok()
 }
@@ -79,6 +82,19 @@ mod tests {
             let error = process_exists(tid).unwrap_err().to_string();
             assert!(error.contains(&format!("--tid {tid}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_thread_with_a_name_that_is_no_text_exists() {
+        let named = || {
+            // SAFETY: the name is a C string, and the kernel only reads it.
+            unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff\xfe(".as_ptr()) };
+            // SAFETY: gettid takes nothing and can't fail.
+            let tid = unsafe { libc::gettid() } as u32;
+            thread_exists(tid).unwrap();
+            can_be_matched(tid).unwrap();
+        };
+        std::thread::spawn(named).join().unwrap();
     }
 
     #[test]

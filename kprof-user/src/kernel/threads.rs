@@ -122,12 +122,16 @@ fn read(tgid: u32, tid: u32) -> Option<(Thread, bool)> {
 
 /// CPU time to the nanosecond, where the kernel has scheduler statistics (`CONFIG_SCHED_INFO`).
 fn run_time(tgid: u32, tid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/schedstat")).ok()?;
-    text.split(' ').next()?.parse().ok()
+    run_time_in(&fs::read_to_string(format!("/proc/{tgid}/task/{tid}/schedstat")).ok()?)
+}
+
+/// The first number of `/proc/PID/schedstat` (Documentation/scheduler/sched-stats.rst).
+pub(super) fn run_time_in(schedstat: &str) -> Option<u64> {
+    schedstat.split(' ').next()?.trim().parse().ok()
 }
 
 /// Parses `/proc/PID/stat` (proc_pid_stat(5)).
-fn parse(stat: &str, tgid: u32, tid: u32) -> Option<(Thread, bool)> {
+pub(super) fn parse(stat: &str, tgid: u32, tid: u32) -> Option<(Thread, bool)> {
     /// A tick of `utime` and `stime`: `USER_HZ` is 100 on all Linux ports but alpha and ia64.
     const TICK_NS: u64 = 10_000_000;
     // The name may hold spaces and brackets; nothing behind it does.

@@ -9,7 +9,9 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use super::cgroup::unescape;
 use super::refusal::{self, Lack, Situation};
+use super::text;
 
 /// An accessible tracefs.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ fn folders(path: PathBuf) -> io::Result<Vec<String>> {
 
 /// Finds a mounted tracefs, or mounts one privately.
 pub fn find() -> Result<Tracefs, Lack> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = text::read("/proc/self/mounts").unwrap_or_default();
     let mut denied = false;
     for root in roots(&mounts) {
         match fs::metadata(root.join("events")) {
@@ -90,7 +92,7 @@ pub fn find() -> Result<Tracefs, Lack> {
 }
 
 /// Where tracefs may be: its usual places first.
-fn roots(mounts: &str) -> Vec<PathBuf> {
+pub(super) fn roots(mounts: &str) -> Vec<PathBuf> {
     let mut roots = vec![
         PathBuf::from("/sys/kernel/tracing"),
         PathBuf::from("/sys/kernel/debug/tracing"),
@@ -98,7 +100,7 @@ fn roots(mounts: &str) -> Vec<PathBuf> {
     for line in mounts.lines() {
         let mut fields = line.split(' ').skip(1);
         if let (Some(path), Some("tracefs")) = (fields.next(), fields.next()) {
-            roots.push(PathBuf::from(path));
+            roots.push(PathBuf::from(unescape(path)));
         }
     }
     roots
@@ -158,6 +160,8 @@ mod tests {
     fn mounted_places_are_found() {
         let mounts = "proc /proc proc rw 0 0\nnone /t tracefs rw 0 0\n";
         assert_eq!(roots(mounts).last().unwrap(), &PathBuf::from("/t"));
+        let mounts = "none /a\\040b tracefs rw 0 0\n";
+        assert_eq!(roots(mounts).last().unwrap(), &PathBuf::from("/a b"));
         assert_eq!(roots("").len(), 2);
     }
 

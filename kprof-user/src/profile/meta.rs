@@ -44,12 +44,13 @@ pub struct Accounting {
 impl Accounting {
     /// All samples lost, for whatever reason.
     pub fn lost_total(&self) -> u64 {
-        self.lost.values().sum()
+        self.lost.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// Whether `seen = counted + filtered + lost`.
     pub fn adds_up(&self) -> bool {
-        self.seen == self.counted + self.filtered + self.lost_total()
+        let sum = self.counted.checked_add(self.filtered);
+        sum.and_then(|sum| sum.checked_add(self.lost_total())) == Some(self.seen)
     }
 
     /// Whether samples were lost because a map had no room left (`counts_full`, `spill_full`).
@@ -65,7 +66,7 @@ impl Accounting {
             .map(|expected| expected.saturating_sub(self.seen))
     }
 
-    /// Adds another window's figures.
+    /// Adds another window's figures. Those read from a file may be of any size, and stay at the largest number.
     pub fn merge(&mut self, other: &Accounting) {
         let Accounting {
             seen,
@@ -81,22 +82,23 @@ impl Accounting {
             user_cpu_ns,
         } = other;
         let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
-            (Some(a), Some(b)) => Some(a + b),
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
             (a, b) => a.or(b),
         };
-        self.seen += seen;
-        self.counted += counted;
-        self.filtered += filtered;
+        let add = |sum: &mut u64, n: u64| *sum = sum.saturating_add(n);
+        add(&mut self.seen, *seen);
+        add(&mut self.counted, *counted);
+        add(&mut self.filtered, *filtered);
         for (reason, n) in lost {
-            *self.lost.entry(reason.clone()).or_default() += n;
+            add(self.lost.entry(reason.clone()).or_default(), *n);
         }
         self.expected = sum(self.expected, *expected);
-        self.spilled += spilled;
-        self.windows += windows;
+        add(&mut self.spilled, *spilled);
+        add(&mut self.windows, *windows);
         self.late_ns = self.late_ns.max(*late_ns);
         self.bpf_run_time_ns = sum(self.bpf_run_time_ns, *bpf_run_time_ns);
         self.bpf_run_count = sum(self.bpf_run_count, *bpf_run_count);
-        self.user_cpu_ns += user_cpu_ns;
+        add(&mut self.user_cpu_ns, *user_cpu_ns);
     }
 }
 
@@ -155,13 +157,10 @@ impl Meta {
             (0, t) | (t, 0) => t,
             (a, b) => a.min(b),
         };
-        self.duration_ns += other.duration_ns;
-        for cpu in &other.cpus {
-            if !self.cpus.contains(cpu) {
-                self.cpus.push(*cpu);
-            }
-        }
+        self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
+        self.cpus.extend(&other.cpus);
         self.cpus.sort_unstable();
+        self.cpus.dedup();
         self.accounting.merge(&other.accounting);
     }
 }

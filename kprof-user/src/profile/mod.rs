@@ -13,4 +13,5 @@ pub use context::{Context, Marker, classify, classify_markers, marker};
 pub use filter::Show;
 pub use frame::{Frame, SourceLine, UnknownReason};
 pub use meta::{Accounting, Meta, Unit};
+pub(crate) use model::MAX_TOTAL;
 pub use model::{FrameId, Profile, Sample, StackId, Thread, ThreadId};

@@ -84,6 +84,9 @@ pub struct Profile {
     samples: HashMap<Sample, u64>,
 }
 
+/// The largest sum of counts that is read from a file: pprof's numbers are signed, and sums of parts never overflow.
+pub(crate) const MAX_TOTAL: u64 = i64::MAX as u64;
+
 impl Profile {
     /// An empty profile.
     pub fn new(meta: Meta) -> Profile {
@@ -111,7 +114,8 @@ impl Profile {
     /// Adds `count` (in the profile's unit) to a sample.
     pub fn add(&mut self, sample: Sample, count: u64) {
         if count > 0 {
-            *self.samples.entry(sample).or_default() += count;
+            let sum = self.samples.entry(sample).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
 

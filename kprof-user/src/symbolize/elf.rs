@@ -28,6 +28,9 @@ const SHT_NOTE: u32 = 7;
 /// Larger tables than a kernel has are refused, not read.
 const MAX_TABLE: u64 = 256 << 20;
 
+/// So are more notes, which together are some KiB.
+const MAX_NOTES: u64 = 1 << 20;
+
 struct Section {
     name: u64,
     kind: u32,
@@ -43,7 +46,7 @@ impl Elf {
         Self::parse(&file).with_context(|| format!("reading {} as an ELF file", path.display()))
     }
 
-    fn parse(file: &File) -> Result<Elf> {
+    pub(super) fn parse(file: &File) -> Result<Elf> {
         let header = bytes(file, 0, 64)?;
         ensure!(header.starts_with(b"\x7fELF\x02"), "not a 64-bit ELF file");
         let count = usize::from(u16_at(&header, 60)?);
@@ -69,24 +72,34 @@ impl Elf {
         let named = |name: &[u8]| {
             sections
                 .iter()
-                .find(|section| string(&names, section.name) == name)
+                .find(|section| has_string(&names, section.name, name))
         };
         let mut elf = Elf {
-            has_lines: named(b".debug_line").is_some_and(|s| s.size > 0),
+            has_lines: named(b".debug_line\0").is_some_and(|s| s.size > 0),
             text: None,
             start_kernel: None,
             build_id: None,
         };
+        let mut left = MAX_NOTES;
         for notes in sections.iter().filter(|section| section.kind == SHT_NOTE) {
-            elf.build_id = elf.build_id.or(build_id(&contents(file, Some(notes))?));
+            left = left
+                .checked_sub(notes.size)
+                .context("more notes than a kernel has")?;
+            elf.build_id = build_id(&contents(file, Some(notes))?);
+            if elf.build_id.is_some() {
+                break;
+            }
         }
-        if let Some(symbols) = named(b".symtab") {
+        if let Some(symbols) = named(b".symtab\0") {
             let strings = contents(file, sections.get(symbols.link))?;
             for symbol in contents(file, Some(symbols))?.chunks_exact(SYMBOL) {
-                let place = match string(&strings, u32_at(symbol, 0)?.into()) {
-                    b"_text" => &mut elf.text,
-                    b"start_kernel" => &mut elf.start_kernel,
-                    _ => continue,
+                let name = u32_at(symbol, 0)?.into();
+                let place = if has_string(&strings, name, b"_text\0") {
+                    &mut elf.text
+                } else if has_string(&strings, name, b"start_kernel\0") {
+                    &mut elf.start_kernel
+                } else {
+                    continue;
                 };
                 *place = Some(u64_at(symbol, 8)?);
             }
@@ -121,19 +134,23 @@ fn bytes(file: &File, offset: u64, size: u64) -> Result<Vec<u8>> {
     if size > MAX_TABLE {
         bail!("a table of {size} bytes is too large for a kernel");
     }
+    // Before room is made for it.
+    let end = offset.checked_add(size).context("the file is cut off")?;
+    let len = file.metadata().context("asking for its size")?.len();
+    ensure!(end <= len, "the file is cut off");
     let mut bytes = vec![0; size as usize];
     file.read_exact_at(&mut bytes, offset)
         .context("the file is cut off")?;
     Ok(bytes)
 }
 
-/// The string at an offset of a string table; empty if there is none.
-fn string(strings: &[u8], offset: u64) -> &[u8] {
-    let rest = usize::try_from(offset)
+/// Whether a string with its NUL is at an offset of a string table. Looks at no more of it: strings may be long and
+/// without end.
+fn has_string(strings: &[u8], offset: u64, string: &[u8]) -> bool {
+    usize::try_from(offset)
         .ok()
         .and_then(|offset| strings.get(offset..))
-        .unwrap_or(b"");
-    rest.split(|&byte| byte == 0).next().unwrap_or(b"")
+        .is_some_and(|rest| rest.starts_with(string))
 }
 
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {

@@ -20,18 +20,18 @@ const BLIND_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Symbols {
     /// The kernel proper.
-    core: Table,
+    pub(super) core: Table,
     /// Everything with a module's name.
-    loaded: Table,
+    pub(super) loaded: Table,
     /// Address of `_text`.
-    text: Option<u64>,
+    pub(super) text: Option<u64>,
     /// There are symbols, but all at address 0.
-    hidden: bool,
+    pub(super) hidden: bool,
 }
 
 impl Symbols {
     /// Parses the list. Reads the kernel's own symbols only if `core` is set.
-    fn read(reader: impl Read, core: bool, ends: &Ends) -> io::Result<Symbols> {
+    pub(super) fn read(reader: impl Read, core: bool, ends: &Ends) -> io::Result<Symbols> {
         let mut kernel = Builder::new(true);
         let mut loaded = Builder::new(false);
         let mut text = None;

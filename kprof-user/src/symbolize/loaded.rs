@@ -57,13 +57,15 @@ pub(super) struct Ends {
 impl Ends {
     /// Reads `/proc/modules` and asks for each program's length.
     pub(super) fn now(loaded: &Loaded) -> Ends {
-        let modules = modules(&read_modules())
+        Ends::of(&read_modules(), bpf::functions(loaded.programs()))
+    }
+
+    /// From the text of `/proc/modules`, and the first and last address plus one of each function of a program.
+    pub(super) fn of(text: &str, functions: HashMap<u64, u64>) -> Ends {
+        let modules = modules(text)
             .map(|(name, start, end)| (name.to_owned(), (start, end)))
             .collect();
-        Ends {
-            modules,
-            functions: bpf::functions(loaded.programs()),
-        }
+        Ends { modules, functions }
     }
 
     /// The first address behind a symbol, as far as its module or program tells.
@@ -85,7 +87,7 @@ fn read_modules() -> String {
 ///
 /// From Linux 6.4 on a module's parts lie apart; the size is of all of them, and the address that of
 /// its code (kernel/module/procfs.c). The end is then an upper bound.
-fn modules(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
+pub(super) fn modules(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let name = words.next()?;

@@ -13,6 +13,9 @@
 mod addresses;
 mod bpf;
 mod elf;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod kallsyms;
 mod lines;

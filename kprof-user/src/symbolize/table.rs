@@ -73,8 +73,10 @@ impl Table {
 pub(super) struct Builder {
     table: Table,
     sorted: bool,
-    /// Drop data symbols next to each other at once, not in [`Builder::finish`].
+    /// Drop data symbols next to each other at once, as long as all come sorted.
     dense: bool,
+    /// The greatest address so far, of a dropped symbol too.
+    highest: u64,
     last_name: std::ops::Range<usize>,
     last_module: u16,
 }
@@ -94,6 +96,7 @@ impl Builder {
             table,
             sorted: true,
             dense,
+            highest: 0,
             last_name: 0..0,
             last_module: 0,
         }
@@ -105,13 +108,17 @@ impl Builder {
         if local_label(name) {
             return;
         }
-        let code = line.is_code() && !end_marker(name);
+        // Behind a symbol that may have been dropped, nothing says where code ends.
+        let known = !self.dense || address >= self.highest;
+        self.highest = self.highest.max(address);
+        let code = line.is_code() && !end_marker(name) && known;
         let rank = if code { rank(&line) } else { u16::MAX };
         if let Some(last) = self.table.entries.last() {
             if last.address == address && last.rank <= rank {
                 return;
             }
-            if !code && self.dense && last.name == GAP && last.address < address {
+            let dense = self.dense && self.sorted;
+            if !code && dense && last.name == GAP && last.address < address {
                 return;
             }
             self.sorted &= last.address <= address;
@@ -334,6 +341,25 @@ mod tests {
             assert_eq!(name(&table, 0x2001).as_deref(), Some("__x64_sys_fork"));
             assert_eq!(name(&table, 0x3001).as_deref(), Some("memcpy"));
         }
+    }
+
+    #[test]
+    fn code_out_of_order_has_no_name_where_its_end_may_have_been_dropped() {
+        let text = "1000 D data\n3000 d dropped\n2000 t late\n2800 t later\n3000 T there\n";
+        let found = |dense| {
+            let table = table(text, dense, |_| None);
+            [0x2000, 0x2fff, 0x3000].map(|address| name(&table, address))
+        };
+        let there = Some("there".to_owned());
+        assert_eq!(found(true), [None, None, there.clone()]);
+        assert_eq!(
+            found(false),
+            [Some("late".into()), Some("later".into()), there]
+        );
+
+        let table = table("9 T code\n5 d data\ne d end\n", true, |_| None);
+        assert_eq!(name(&table, 0xd).as_deref(), Some("code"));
+        assert_eq!(name(&table, 0xe), None);
     }
 
     #[test]

@@ -10,7 +10,10 @@ use prost::Message as _;
 use super::super::folded;
 use super::super::view::{NO_STACK, USER};
 use super::{KERNEL, comments, proto};
-use crate::profile::{Context, Frame, Meta, Profile, Sample, SourceLine, Thread, classify};
+use crate::profile::{
+    Context, Frame, FrameId, MAX_TOTAL, Marker, Meta, Profile, Sample, SourceLine, Thread,
+    classify_markers, marker,
+};
 
 /// The largest profile read, unpacked: what is larger is no profile but an accident or an attack.
 const LIMIT: u64 = 1 << 30;
@@ -36,25 +39,47 @@ pub fn read(mut reader: impl Read) -> Result<Profile> {
     if source.string_table.first().is_none_or(|s| !s.is_empty()) {
         bail!("decoding the pprof profile: its table of strings does not start with an empty one");
     }
-    Reader::new(&source)?.read()
+    Reader::new(&source, bytes.len())?.read()
 }
 
-/// A frame stack for each location id, outermost first.
-type Locations = HashMap<u64, Vec<Frame>>;
+/// The frames of a location, outermost first, and what they tell about the context.
+type Location = Vec<(FrameId, Option<Marker>)>;
 
 struct Reader<'a> {
     source: &'a proto::Profile,
-    locations: Locations,
+    profile: Profile,
+    locations: HashMap<u64, Location>,
     /// Which of a sample's values is its count.
     count_at: usize,
+    budget: Budget,
+}
+
+/// Bytes that names and stacks may still take. A few bytes of a file can stand for the whole of a long name or of a
+/// long stack, again and again; real profiles unfold to a few times their size.
+struct Budget(usize);
+
+impl Budget {
+    fn of(file: usize) -> Budget {
+        Budget((16 << 20) + file.saturating_mul(128))
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.0 = self
+            .0
+            .checked_sub(bytes)
+            .context("the pprof profile unfolds to far more than its size")?;
+        Ok(())
+    }
 }
 
 impl<'a> Reader<'a> {
-    fn new(source: &'a proto::Profile) -> Result<Reader<'a>> {
+    fn new(source: &'a proto::Profile, file: usize) -> Result<Reader<'a>> {
         let mut reader = Reader {
             source,
-            locations: Locations::new(),
+            profile: Profile::default(),
+            locations: HashMap::new(),
             count_at: 0,
+            budget: Budget::of(file),
         };
         reader.count_at = source
             .sample_type
@@ -74,14 +99,31 @@ impl<'a> Reader<'a> {
                 let function = functions
                     .get(&line.function_id)
                     .with_context(|| format!("pprof function {} is missing", line.function_id))?;
-                frames.push(reader.frame(function, line.line, mapping, depth > 0)?);
+                let frame = reader.frame(function, line.line, mapping, depth > 0)?;
+                frames.push(reader.intern(frame)?);
             }
             if frames.is_empty() {
-                frames.push(Frame::named(format!("{mapping}+{:#x}", location.address)));
+                let frame = Frame::named(format!("{mapping}+{:#x}", location.address));
+                frames.push(reader.intern(frame)?);
             }
             reader.locations.insert(location.id, frames);
         }
         Ok(reader)
+    }
+
+    fn intern(&mut self, frame: Frame) -> Result<(FrameId, Option<Marker>)> {
+        let text = match &frame {
+            Frame::Named {
+                name, module, line, ..
+            } => {
+                let file = line.as_ref().map_or(0, |line| line.file.len());
+                name.len() + module.as_ref().map_or(0, String::len) + file
+            }
+            Frame::Unknown { .. } | Frame::Limit { .. } => 0,
+        };
+        self.budget.spend(text)?;
+        let marker = frame.function().and_then(marker);
+        Ok((self.profile.intern_frame(frame), marker))
     }
 
     fn string(&self, index: i64) -> Result<&'a str> {
@@ -109,7 +151,11 @@ impl<'a> Reader<'a> {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .filter(|_| mapping != KERNEL)
-            .filter(|module| name == format!("{system_name} [{module}]"));
+            .filter(|module| {
+                let rest = name.strip_prefix(system_name);
+                let rest = rest.and_then(|rest| rest.strip_prefix(" [")?.strip_suffix(']'));
+                rest == Some(*module)
+            });
         Ok(Frame::Named {
             name: match module {
                 Some(_) => system_name.to_owned(),
@@ -124,24 +170,35 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn read(&self) -> Result<Profile> {
+    fn read(mut self) -> Result<Profile> {
         let mut meta = Meta::default();
         for &comment in &self.source.comment {
-            if let Some(known) = comments::read(self.string(comment)?)? {
+            let comment = self.string(comment)?;
+            self.budget.spend(comment.len())?;
+            if let Some(known) = comments::read(comment)? {
                 // pprof joins files and keeps the comments of all of them.
                 meta.merge(&known);
             }
         }
         meta.start_unix_ns = u64::try_from(self.source.time_nanos).unwrap_or(0);
         meta.duration_ns = u64::try_from(self.source.duration_nanos).unwrap_or(0);
-        let mut profile = Profile::new(meta);
+        self.profile.meta = meta;
+        let mut total = 0u64;
         for sample in &self.source.sample {
-            self.sample(sample, &mut profile)?;
+            let count = sample.value.get(self.count_at).copied().unwrap_or(0);
+            let count = u64::try_from(count).unwrap_or(0);
+            total = total
+                .checked_add(count)
+                .filter(|&total| total <= MAX_TOTAL)
+                .with_context(|| {
+                    format!("the pprof profile's counts add up to more than {MAX_TOTAL}")
+                })?;
+            self.sample(sample, count)?;
         }
-        Ok(profile)
+        Ok(self.profile)
     }
 
-    fn sample(&self, sample: &proto::Sample, profile: &mut Profile) -> Result<()> {
+    fn sample(&mut self, sample: &proto::Sample, count: u64) -> Result<()> {
         let mut thread = Thread {
             tgid: 0,
             tid: 0,
@@ -153,7 +210,11 @@ impl<'a> Reader<'a> {
         for label in &sample.label {
             let number = u32::try_from(label.num).unwrap_or(0);
             match self.string(label.key)? {
-                "thread" => thread.comm = self.string(label.str)?.to_owned(),
+                "thread" => {
+                    let comm = self.string(label.str)?;
+                    self.budget.spend(comm.len())?;
+                    thread.comm = comm.to_owned();
+                }
                 "tid" => thread.tid = number,
                 "pid" => thread.tgid = number,
                 "host_tid" => (thread.tid, thread.host_ids) = (number, true),
@@ -166,40 +227,126 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        let mut frames: Vec<&Frame> = Vec::new();
+        let mut frames = Location::new();
         for id in sample.location_id.iter().rev() {
             let found = self
                 .locations
                 .get(id)
                 .with_context(|| format!("pprof location {id} is missing"))?;
+            self.budget.spend(size_of_val(found.as_slice()))?;
             frames.extend(found);
         }
-        if let ([only], Some(context)) = (frames.as_slice(), context) {
+        if let ([(only, _)], Some(context)) = (frames.as_slice(), context) {
+            let only = self.profile.frame(*only).function();
             let stands_in = match context {
-                Context::User => only.function() == Some(USER),
-                _ => only.function() == Some(NO_STACK),
+                Context::User => only == Some(USER),
+                _ => only == Some(NO_STACK),
             };
             if stands_in {
                 frames.clear();
             }
         }
         let context = context.unwrap_or_else(|| {
-            let functions = frames.iter().rev().filter_map(|frame| frame.function());
-            classify(functions, thread.comm.starts_with("swapper/"))
+            let markers = frames.iter().rev().filter_map(|(_, marker)| *marker);
+            classify_markers(markers, thread.comm.starts_with("swapper/"))
         });
-        let frames: Vec<_> = frames
-            .into_iter()
-            .map(|frame| profile.intern_frame(frame.clone()))
-            .collect();
-        let stack = profile.intern_stack(&frames);
-        let thread = profile.intern_thread(thread);
-        let count = sample.value.get(self.count_at).copied().unwrap_or(0);
+        let frames: Vec<FrameId> = frames.into_iter().map(|(frame, _)| frame).collect();
+        let stack = self.profile.intern_stack(&frames);
+        let thread = self.profile.intern_thread(thread);
         let sample = Sample {
             thread,
             stack,
             context,
         };
-        profile.add(sample, u64::try_from(count).unwrap_or(0));
+        self.profile.add(sample, count);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proto::{Function, Label, Line, Location};
+    use super::*;
+
+    /// One function, with a name of so many bytes, at so many lines of one location.
+    fn source(name: usize, lines: i64) -> proto::Profile {
+        let strings = ["", "count", "thread"].map(str::to_owned);
+        proto::Profile {
+            sample_type: vec![proto::ValueType { r#type: 0, unit: 1 }],
+            string_table: strings.into_iter().chain(["x".repeat(name)]).collect(),
+            function: vec![Function {
+                id: 1,
+                name: 3,
+                ..Function::default()
+            }],
+            location: vec![Location {
+                id: 1,
+                line: (0..lines)
+                    .map(|line| Line {
+                        function_id: 1,
+                        line,
+                    })
+                    .collect(),
+                ..Location::default()
+            }],
+            ..proto::Profile::default()
+        }
+    }
+
+    fn sample(locations: usize, count: i64) -> proto::Sample {
+        proto::Sample {
+            location_id: vec![1; locations],
+            value: vec![count],
+            label: Vec::new(),
+        }
+    }
+
+    fn refusal(source: &proto::Profile) -> String {
+        read(source.encode_to_vec().as_slice())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_file_that_unfolds_to_far_more_than_its_size_is_refused() {
+        let words = "far more than its size";
+        let mut source = self::source(9, 2_000);
+        source.sample = vec![sample(100, 1); 5];
+        assert_eq!(read(source.encode_to_vec().as_slice()).unwrap().total(), 5);
+        // Long stacks of many lines each.
+        source.sample = vec![sample(2_000, 1); 5];
+        assert!(refusal(&source).contains(words));
+        // The same long name in many places: lines, threads, comments.
+        let mut source = self::source(100_000, 1);
+        let file = source.location[0].line[0];
+        source.function[0].filename = 3;
+        source.location[0].line = (0..2_000).map(|line| Line { line, ..file }).collect();
+        assert!(refusal(&source).contains(words));
+        let mut source = self::source(100_000, 1);
+        source.sample = vec![sample(1, 1); 2_000];
+        for sample in &mut source.sample {
+            let (key, str) = (2, 3);
+            sample.label = vec![Label {
+                key,
+                str,
+                ..Label::default()
+            }];
+        }
+        assert!(refusal(&source).contains(words));
+        let mut source = self::source(100_000, 1);
+        source.comment = vec![3; 2_000];
+        assert!(refusal(&source).contains(words));
+    }
+
+    #[test]
+    fn counts_that_no_sum_can_hold_are_refused() {
+        let mut source = self::source(9, 1);
+        source.sample = vec![sample(1, i64::MAX)];
+        assert_eq!(
+            read(source.encode_to_vec().as_slice()).unwrap().total(),
+            MAX_TOTAL
+        );
+        source.sample.push(sample(1, 1));
+        assert!(refusal(&source).contains("add up to more"));
     }
 }

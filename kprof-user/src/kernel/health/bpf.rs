@@ -143,7 +143,7 @@ fn has_helper(helper: i32) -> bool {
 }
 
 /// Reads the verifier's words (`check_helper_call`, kernel/bpf/verifier.c, from 5.10 on).
-fn knows_helper(log: &str) -> bool {
+pub(in crate::kernel) fn knows_helper(log: &str) -> bool {
     ![
         "invalid func ",
         "unknown func ",

@@ -3,9 +3,9 @@
 //! [`examine`] tries everything that kprof makes use of, leaves nothing behind, and says of each what it
 //! found; what is lacking is worded by [`super::refusal`].
 
-mod bpf;
-mod perf;
-mod system;
+pub(super) mod bpf;
+pub(super) mod perf;
+pub(super) mod system;
 
 use super::refusal::{Lack, Situation};
 

@@ -102,8 +102,11 @@ fn nmi(pmu: Option<bool>, now: &Situation) -> Check {
 
 /// arm64 has NMIs only where the boot loader asked for them.
 fn pseudo_nmi() -> bool {
-    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let value = line
+    has_pseudo_nmi(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default())
+}
+
+pub(in crate::kernel) fn has_pseudo_nmi(cmdline: &str) -> bool {
+    let value = cmdline
         .split_whitespace()
         .find_map(|word| word.strip_prefix("irqchip.gicv3_pseudo_nmi="));
     matches!(value, Some("1" | "y" | "Y" | "on"))

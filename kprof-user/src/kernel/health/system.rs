@@ -128,7 +128,7 @@ fn addresses_are_shown() -> bool {
     read.is_ok() && has_address(&String::from_utf8_lossy(&head))
 }
 
-fn has_address(kallsyms: &str) -> bool {
+pub(in crate::kernel) fn has_address(kallsyms: &str) -> bool {
     kallsyms
         .lines()
         .filter_map(|line| u64::from_str_radix(line.split(' ').next()?, 16).ok())

@@ -67,7 +67,7 @@ impl Situation {
 }
 
 /// The word in brackets of `none [integrity] confidentiality`.
-fn chosen(text: &str) -> Option<String> {
+pub(in crate::kernel) fn chosen(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('[')?;
     Some(rest.split_once(']')?.0.to_owned())
 }
@@ -81,7 +81,7 @@ fn locked_memory_limited() -> bool {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &str) -> String {
+pub(in crate::kernel) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     if path.chars().all(plain) {
         return path.to_owned();
