@@ -21,7 +21,12 @@ pub mod firefox;
 pub mod folded;
 pub mod lack;
 mod load;
+pub mod namespace;
+pub mod place;
+pub mod rights;
+pub mod share;
 pub mod suite;
+pub mod sysctl;
 pub mod tools;
 
 /// Begins a live test: the guard keeps live tests of one program apart.
