@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 pub use load::Load;
 pub use suite::{Outcome, Skip};
 
+pub mod advice;
 pub mod burn;
 pub mod firefox;
 pub mod folded;
+pub mod identity;
 pub mod lack;
 mod load;
 pub mod namespace;

@@ -31,7 +31,7 @@ impl Place {
             set_mode(path, 0o755);
         }
         let place = Place { folder, program };
-        place.folder("out");
+        make(&place.out());
         place
     }
 
@@ -45,11 +45,11 @@ impl Place {
         self.folder.path().join("out")
     }
 
-    /// Another folder that anybody can write to.
-    pub fn folder(&self, name: &str) -> PathBuf {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).expect("a folder for outputs");
-        set_mode(&folder, 0o777);
+    /// A new folder that anybody can write to.
+    pub fn folder(&self) -> PathBuf {
+        let number = names(self.folder.path()).len();
+        let folder = self.folder.path().join(number.to_string());
+        make(&folder);
         folder
     }
 
@@ -64,6 +64,12 @@ impl Place {
         command.current_dir(self.out()).stdin(Stdio::null());
         command
     }
+}
+
+/// Makes a folder for everybody's outputs.
+fn make(folder: &Path) {
+    std::fs::create_dir(folder).expect("a folder for outputs");
+    set_mode(folder, 0o777);
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -12,6 +12,7 @@ pub mod comm;
 pub mod cpus;
 pub mod event;
 pub mod health;
+pub mod memlock;
 pub(crate) mod nearest;
 pub mod perf_syscall;
 pub mod pid_ns;
