@@ -17,10 +17,12 @@ pub use load::Load;
 pub use suite::{Outcome, Skip};
 
 pub mod advice;
+pub mod bpf;
 pub mod burn;
 pub mod firefox;
 pub mod folded;
 pub mod identity;
+pub mod kernel_code;
 pub mod lack;
 mod load;
 pub mod namespace;
