@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A thread that reads /dev/zero for some time, sleeps for some time, and so on.
+use crate::wait_until;
+
+/// A thread that uses CPU time until it is dropped: it reads /dev/zero for some time, sleeps for some time, and so on; or
+/// does something else.
 #[derive(Debug)]
 pub struct Burner {
     stop: Arc<AtomicBool>,
@@ -19,13 +22,7 @@ pub struct Burner {
 impl Burner {
     /// Starts the thread under `names[0]`; it takes the next name every `busy + rest`.
     pub fn start(names: &'static [&'static str], busy: Duration, rest: Duration) -> Burner {
-        let stop = Arc::new(AtomicBool::new(false));
-        let tid = Arc::new(AtomicU32::new(0));
-        let (stopped, id) = (stop.clone(), tid.clone());
-        let thread = std::thread::spawn(move || {
-            rename(names[0]);
-            // SAFETY: gettid has no preconditions.
-            id.store(unsafe { libc::gettid() } as u32, Ordering::Release);
+        Burner::spawn(names[0], move |stopped| {
             let mut zero = File::open("/dev/zero").expect("open /dev/zero");
             let mut buffer = vec![0; 256 * 1024];
             for name in names.iter().cycle() {
@@ -39,6 +36,27 @@ impl Burner {
                 }
                 std::thread::sleep(rest);
             }
+        })
+    }
+
+    /// Starts a thread that does the same all the time, some milliseconds each.
+    pub fn doing(name: &'static str, mut work: impl FnMut() + Send + 'static) -> Burner {
+        Burner::spawn(name, move |stopped| {
+            while !stopped.load(Ordering::Relaxed) {
+                work();
+            }
+        })
+    }
+
+    fn spawn(name: &'static str, work: impl FnOnce(&AtomicBool) + Send + 'static) -> Burner {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tid = Arc::new(AtomicU32::new(0));
+        let (stopped, id) = (stop.clone(), tid.clone());
+        let thread = std::thread::spawn(move || {
+            rename(name);
+            // SAFETY: gettid has no preconditions.
+            id.store(unsafe { libc::gettid() } as u32, Ordering::Release);
+            work(&stopped);
         });
         while tid.load(Ordering::Acquire) == 0 {
             std::thread::yield_now();
@@ -53,6 +71,14 @@ impl Burner {
     /// The thread's id.
     pub fn tid(&self) -> u32 {
         self.tid
+    }
+
+    /// Waits until the thread has used so much more CPU time; panics where it can't within a minute.
+    pub fn burn(&self, time: Duration) {
+        let enough = self.cpu_time() + time;
+        wait_until("a thread uses CPU time", Duration::from_secs(60), || {
+            self.cpu_time() >= enough
+        });
     }
 
     /// CPU time the thread has used, by /proc/TID/schedstat.

@@ -8,6 +8,8 @@ use std::process::Command;
 pub mod capability {
     /// `CAP_SYS_ADMIN`, which stands in for the other two.
     pub const SYS_ADMIN: libc::c_ulong = 21;
+    /// `CAP_SYSLOG`, which symbol addresses take.
+    pub const SYSLOG: libc::c_ulong = 34;
     /// `CAP_PERFMON`.
     pub const PERFMON: libc::c_ulong = 38;
     /// `CAP_BPF`.

@@ -16,18 +16,27 @@ use std::time::{Duration, Instant};
 pub use load::Load;
 pub use suite::{Outcome, Skip};
 
+pub mod advice;
 pub mod audit;
+pub mod bpf;
 pub mod burn;
 pub mod events;
 pub mod firefox;
 pub mod folded;
 pub mod freezer;
 pub mod holdings;
+pub mod identity;
+pub mod kernel_code;
 pub mod lack;
 mod load;
+pub mod namespace;
 pub mod pages;
+pub mod place;
 pub mod renamer;
+pub mod rights;
+pub mod share;
 pub mod suite;
+pub mod sysctl;
 pub mod tools;
 
 /// Begins a live test: the guard keeps live tests of one program apart.

@@ -1,7 +1,9 @@
 //! Where a machine or a limit allows less than kprof wants, it says which and what mends it.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
+use kprof_tests::lack::{self, capability};
+use kprof_tests::namespace::{self, Mount};
 use kprof_tests::{Outcome, Skip, expect_success, kprof, live, names, stderr, stdout};
 
 kprof_tests::suite![
@@ -32,20 +34,23 @@ fn a_file_over_the_size_limit_is_one_line_and_leaves_nothing() -> Outcome {
     Ok(())
 }
 
+/// Runs a script of the shell, with kprof as `$0`, in namespaces of its own.
+fn script_in(
+    namespaces: libc::c_int,
+    mounts: &'static [Mount],
+    script: &str,
+) -> Result<Output, Skip> {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(kprof().get_program());
+    namespace::enter(&mut command, namespaces, mounts);
+    namespace::output(&mut command)
+}
+
 fn without_sys_doctor_and_record_agree() -> Outcome {
     let _live = live()?;
-    let script = r#"mount -t tmpfs none /sys || exit 77; "$0" doctor; "$0" -q -d 100ms"#;
-    let output = Command::new("unshare")
-        .args(["-m", "sh", "-c", script])
-        .arg(kprof().get_program())
-        .output()
-        .unwrap();
+    let script = r#""$0" doctor; "$0" -q -d 100ms"#;
+    let output = script_in(libc::CLONE_NEWNS, &[Mount::Empty(c"/sys")], script)?;
     let said = stderr(&output);
-    if output.status.code() == Some(77) || said.contains("unshare") {
-        return Err(Skip::because(format_args!(
-            "no private mounts here: {said}"
-        )));
-    }
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
         said.lines().count() == 1 && said.contains("mount -t sysfs"),
@@ -60,17 +65,8 @@ fn without_sys_doctor_and_record_agree() -> Outcome {
 fn a_user_namespace_is_named() -> Outcome {
     let _live = live()?;
     let script = r#""$0" -q -d 100ms; test $? = 1 && "$0" doctor >&2; echo"#;
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "sh", "-c", script])
-        .arg(kprof().get_program())
-        .output()
-        .unwrap();
+    let output = script_in(libc::CLONE_NEWUSER, &[], script)?;
     let said = stderr(&output);
-    if said.contains("unshare") {
-        return Err(Skip::because(format_args!(
-            "no user namespaces here: {said}"
-        )));
-    }
     let first = said.lines().next().unwrap();
     assert!(
         first.starts_with("kprof: cannot") && first.contains("user namespace"),
@@ -86,20 +82,16 @@ fn a_user_namespace_is_named() -> Outcome {
 
 fn hidden_symbols_are_told_with_what_mends_it() -> Outcome {
     let _live = live()?;
-    let output = Command::new("setpriv")
-        .arg("--bounding-set=-syslog")
-        .arg(kprof().get_program())
-        .args(["-d", "300ms", "-F", "999", "--show-idle"])
-        .output();
-    let output = match output {
-        Ok(output) if stdout(&output).contains("symbols hidden") => output,
-        other => {
-            return Err(Skip::because(format_args!(
-                "symbols can't be hidden here: {other:?}"
-            )));
-        }
-    };
+    let mut command = kprof();
+    command.args(["-d", "300ms", "-F", "999", "--show-idle"]);
+    lack::without_capabilities(&mut command, &[capability::SYSLOG]);
+    let output = command.output().unwrap();
     expect_success(&output);
+    if !stdout(&output).contains("symbols hidden") {
+        return Err(Skip::because(
+            "this machine's settings show symbols to everybody",
+        ));
+    }
     let said = stderr(&output);
     assert!(
         said.lines().count() == 1 && said.contains("this process lacks CAP_SYSLOG"),

@@ -1,13 +1,12 @@
 //! What kprof says is true: paths, shares, names and the accounting, under real loads.
 
 use std::io::Read;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use kprof_tests::burn::Burner;
 use kprof_tests::{
-    Load, Outcome, expect_success, firefox, folded, json, kprof, live, run, run_on_terminal,
-    signal, stdout, tools, wait, wait_for_samples,
+    Load, Outcome, expect_success, firefox, folded, json, kprof, live, run, run_on_terminal, share,
+    stdout, tools,
 };
 
 kprof_tests::suite![
@@ -206,38 +205,12 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
         Duration::from_millis(37),
         Duration::from_millis(29),
     );
-    let folder = tempfile::tempdir().unwrap();
-    let stats = folder.path().join("k.stats");
-    let tid = burner.tid().to_string();
-    let file = folder.path().join("k.folded");
-    let mut command = kprof();
-    command.args(["--tid", &tid, "--show-user", "-F", "999", "-d", "60", "-q"]);
-    command.arg("-o").arg(&file).arg("--stats").arg(&stats);
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    // Both clocks run over the capture alone, not over kprof's start and end, which take their time from the thread.
-    wait_for_samples(&mut child, 1);
-    let (cpu, wall) = (burner.cpu_time(), Instant::now());
-    std::thread::sleep(Duration::from_secs(6));
-    let burned = (burner.cpu_time() - cpu).as_secs_f64() / wall.elapsed().as_secs_f64() * 100.0;
-    signal(&child, libc::SIGINT);
-    assert_eq!(wait(&mut child, Duration::from_secs(20)), Some(0));
-    let lines = folded::parse(&std::fs::read_to_string(&file).unwrap());
-    let stats = json(&stats);
-    let n = |field: &str| stats[field].as_u64().unwrap() as f64;
-    let sampled = folded::total(&lines) as f64 / 999.0 / (n("duration_ns") / 1e9) * 100.0;
-    // Samples that the kernel skipped may all have been this thread's.
-    let skipped = n("expected") - n("seen").min(n("expected"));
-    let missed = skipped / 999.0 / (n("duration_ns") / 1e9) * 100.0;
-    assert!(
-        (burned - missed - 3.0..=burned + 3.0).contains(&sampled),
-        "kprof says {sampled:.1} % of a CPU and may have missed {missed:.1} %, /proc says {burned:.1} %; {stats}"
-    );
+    let lines = share::check(&burner, Duration::from_secs(6), &[]);
     let reading = folded::through(&lines, "vfs_read") as f64 / folded::total(&lines) as f64;
     assert!(
         reading > 0.9,
         "only {reading:.2} of the samples are in vfs_read: {lines:?}"
     );
-    eprintln!("kprof says {sampled:.2} % of a CPU, /proc says {burned:.2} %");
     Ok(())
 }
 

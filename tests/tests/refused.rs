@@ -1,12 +1,11 @@
 //! What the machine refuses is told in one line with its mend, before anything is sampled or written.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kprof_tests::lack::{self, capability};
-use kprof_tests::{Outcome, kprof, live, names, stderr, stdout};
+use kprof_tests::place::Place;
+use kprof_tests::{Outcome, live, stderr, stdout};
 
 kprof_tests::suite![
     a_user_without_rights_is_told_how_to_get_them,
@@ -19,41 +18,11 @@ kprof_tests::suite![
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 
-/// A folder that anybody can use, with a kprof that anybody can run.
-struct Place {
-    folder: tempfile::TempDir,
-    program: PathBuf,
-}
-
-impl Place {
-    fn new() -> Place {
-        let folder = tempfile::tempdir().unwrap();
-        let bin = folder.path().join("bin");
-        let out = folder.path().join("out");
-        std::fs::create_dir(&bin).unwrap();
-        std::fs::create_dir(&out).unwrap();
-        let program = bin.join("kprof");
-        std::fs::copy(kprof().get_program(), &program).unwrap();
-        for (path, mode) in [(folder.path(), 0o755), (&bin, 0o755), (&out, 0o777)] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-        }
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Place { folder, program }
-    }
-
-    fn out(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    /// kprof in the folder for outputs; a capture that did start would take a minute.
-    fn kprof(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .current_dir(self.out())
-            .args(["-d", "60", "-o", "good.svg"])
-            .stdin(Stdio::null());
-        command
-    }
+/// A kprof with an output; a capture that did start would take a minute.
+fn capture(place: &Place) -> Command {
+    let mut command = place.kprof();
+    command.args(["-d", "60", "-o", "good.svg"]);
+    command
 }
 
 /// Runs a kprof that is refused; returns what it says.
@@ -65,7 +34,7 @@ fn refused(place: &Place, command: &mut Command, code: i32, what: &str) -> Strin
     assert_eq!(said.lines().count(), 1, "{what}: {said}");
     assert!(said.starts_with("kprof: "), "{what}: {said}");
     assert_eq!(stdout(&output), "", "{what}");
-    assert_eq!(names(&place.out()), Vec::<String>::new(), "{what}");
+    assert_eq!(place.written(), Vec::<String>::new(), "{what}");
     assert!(started.elapsed() < Duration::from_secs(30), "{what}");
     said
 }
@@ -80,10 +49,10 @@ fn assert_words(said: &str, words: &[&str]) {
 fn a_user_without_rights_is_told_how_to_get_them() -> Outcome {
     let _live = live()?;
     let place = Place::new();
-    let mut command = place.kprof();
+    let mut command = capture(&place);
     lack::as_nobody(&mut command);
     let said = refused(&place, &mut command, FAILED, "nobody");
-    let program = place.program.to_str().unwrap();
+    let program = place.program().to_str().unwrap();
     assert_words(
         &said,
         &[
@@ -111,7 +80,7 @@ fn each_capability_that_is_missing_is_named() -> Outcome {
         ),
     ];
     for (dropped, words) in cases {
-        let mut command = place.kprof();
+        let mut command = capture(&place);
         lack::without_capabilities(&mut command, dropped);
         let said = refused(&place, &mut command, FAILED, words);
         // Root lacks it only where something withholds it.
@@ -125,7 +94,7 @@ fn a_system_call_filter_is_recognized() -> Outcome {
     let _live = live()?;
     let place = Place::new();
     for call in [libc::SYS_bpf, libc::SYS_perf_event_open] {
-        let mut command = place.kprof();
+        let mut command = capture(&place);
         lack::without_calls(&mut command, [call, call]);
         let said = refused(&place, &mut command, FAILED, &format!("call {call}"));
         assert_words(&said, &["seccomp", "--security-opt seccomp=unconfined"]);
@@ -143,7 +112,7 @@ fn an_output_that_cannot_be_written_is_found_before_the_kernel_is_touched() -> O
         &["--stats-windows", "/no/such/folder/k.jsonl"],
     ];
     for arguments in bad {
-        let mut command = place.kprof();
+        let mut command = capture(&place);
         command.args(arguments);
         // Sampling can't start; if that is not what kprof complains of, it did not try.
         lack::without_calls(&mut command, [libc::SYS_bpf, libc::SYS_perf_event_open]);
@@ -158,7 +127,7 @@ fn a_rate_over_the_limit_names_the_limit_and_how_to_raise_it() -> Outcome {
     let place = Place::new();
     let limit = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap();
     let over = (limit.trim().parse::<u64>().unwrap() + 1).to_string();
-    let mut command = place.kprof();
+    let mut command = capture(&place);
     command.args(["-F", &over]);
     let said = refused(&place, &mut command, USAGE, "rate");
     assert_words(

@@ -3,43 +3,15 @@
 use std::time::Duration;
 
 use kprof_tests::burn::Burner;
-use kprof_tests::{Outcome, Skip, expect_success, folded, live, run, stdout};
+use kprof_tests::sysctl::Changed;
+use kprof_tests::{Outcome, expect_success, folded, live, run, stdout};
 
 kprof_tests::suite![stacks_are_cut_at_the_outer_end_and_say_so];
 
-const SETTING: &str = "/proc/sys/kernel/perf_event_max_stack";
-
-/// The setting as it was, restored when dropped.
-struct Lowered(String);
-
-impl Lowered {
-    /// Lowers it; the kernel refuses while anyone takes stacks.
-    fn to(frames: u32) -> std::io::Result<Lowered> {
-        let before = std::fs::read_to_string(SETTING)?;
-        std::fs::write(SETTING, frames.to_string())?;
-        Ok(Lowered(before))
-    }
-}
-
-impl Drop for Lowered {
-    fn drop(&mut self) {
-        // Maps of a capture that just ended are freed a moment later.
-        for _ in 0..500 {
-            if std::fs::write(SETTING, &self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        eprintln!("{SETTING} could not be set back to {}", self.0);
-    }
-}
-
 fn stacks_are_cut_at_the_outer_end_and_say_so() -> Outcome {
     let _live = live()?;
-    let _lowered = match Lowered::to(4) {
-        Ok(lowered) => lowered,
-        Err(error) => return Err(Skip::because(format_args!("{SETTING}: {error}"))),
-    };
+    // The kernel refuses while anyone takes stacks.
+    let _lowered = Changed::to("kernel.perf_event_max_stack", 4)?;
     let busy = Burner::start(
         &["kp-deep"],
         Duration::from_millis(50),

@@ -15,6 +15,7 @@ pub mod event;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod health;
+pub mod memlock;
 pub(crate) mod nearest;
 pub mod perf_syscall;
 pub mod pid_ns;

@@ -1,15 +1,17 @@
 //! What a refusal by the kernel means, what it costs and the command that mends it.
 //!
-//! The words are kept in one place (`lacks`), so that `kprof doctor` and an error at run time say the
+//! The words are kept in one place (`lacks` and `rights`), so that `kprof doctor` and an error at run time say the
 //! same. [`explain`] picks them by the error's number and by what can be seen of the cause.
 
 mod lacks;
+mod rights;
 pub(super) mod situation;
 
 use std::io;
 
 use kprof_ebpf::MAX_FRAMES;
 pub use lacks::*;
+pub use rights::*;
 pub use situation::Situation;
 
 use super::caps::Capability;
@@ -94,6 +96,10 @@ fn denied(error: &io::Error, action: Action, now: &Situation) -> Lack {
     }
     if action == Action::CreateMap && now.locked_memory_limited {
         return locked_memory();
+    }
+    let admin = now.lacking(&[Capability::SysAdmin]).is_empty();
+    if let (Action::OpenPerfEvent, Some(level @ 3..), false) = (action, now.paranoid, admin) {
+        return paranoid(level);
     }
     security_module(error)
 }

@@ -244,9 +244,11 @@ fn write_initrd(base: &Path, image: &Image, work: &Work, to: &Path) -> anyhow::R
         .open(to)
         .with_context(|| format!("opening {}", to.display()))?;
     let mut archive = Archive::to(file);
-    for module in &image.modules {
-        let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.copy(&format!("lib/modules/{name}"), module)?;
+    for (folder, files) in [("lib/modules", &image.modules), ("lib/later", &image.later)] {
+        for file in files {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            archive.copy(&format!("{folder}/{name}"), file)?;
+        }
     }
     archive.file("etc/guest", settings(work).as_bytes())?;
     archive

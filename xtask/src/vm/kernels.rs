@@ -11,8 +11,10 @@ use super::modules;
 use crate::apt::{self, Apt, Installed, Mirrors};
 use crate::host::say;
 
-/// Modules that guests load where their kernel has them as modules, and what these need.
-const MODULES: [&str; 2] = ["veth", "dummy"];
+/// Modules that guests load when they start, where their kernel has them as modules: what loads need.
+const MODULES: [&str; 1] = ["veth"];
+/// Modules that guests have and don't load: tests do, while kprof runs.
+const LATER: [&str; 3] = ["dummy", "nlmon", "ifb"];
 
 /// A kernel that a guest can boot.
 #[derive(Clone, Debug)]
@@ -22,8 +24,10 @@ pub(crate) struct Image {
     pub(crate) release: String,
     /// The compressed kernel.
     pub(crate) vmlinuz: PathBuf,
-    /// Uncompressed modules, each after those it needs.
+    /// Uncompressed modules to load at the start, each after those it needs.
     pub(crate) modules: Vec<PathBuf>,
+    /// Uncompressed modules to load later, in the same way.
+    pub(crate) later: Vec<PathBuf>,
 }
 
 /// The cache of kernels, and the apt that fills it.
@@ -41,10 +45,13 @@ impl Store {
         }
     }
 
-    /// The release of a kernel that an earlier run fetched.
+    /// The release of a kernel that an earlier run fetched, with all that guests have of it by now.
     pub(crate) fn cached(&self, kernel: &Kernel) -> Option<String> {
-        let release = fs::read_to_string(self.place(kernel).join("release")).ok()?;
-        Some(release.trim().to_owned())
+        let read = |name| fs::read_to_string(self.place(kernel).join(name)).ok();
+        if read("wanted")? != wanted() {
+            return None;
+        }
+        Some(read("release")?.trim().to_owned())
     }
 
     /// The newest release of a kernel that the mirror holds.
@@ -82,19 +89,12 @@ impl Store {
     fn read(&self, kernel: &Kernel) -> anyhow::Result<Image> {
         let place = self.place(kernel);
         let release = self.cached(kernel).context("the cache holds no release")?;
-        let folder = place.join("modules");
-        let mut modules: Vec<PathBuf> = fs::read_dir(&folder)
-            .with_context(|| format!("reading {}", folder.display()))?
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect();
-        // Their names begin with their place in the order.
-        modules.sort();
         Ok(Image {
             kernel: kernel.clone(),
             release,
             vmlinuz: place.join("vmlinuz"),
-            modules,
+            modules: files(&place.join("modules"))?,
+            later: files(&place.join("later"))?,
         })
     }
 
@@ -138,8 +138,10 @@ impl Store {
         if new.exists() {
             fs::remove_dir_all(&new).with_context(|| format!("removing {}", new.display()))?;
         }
-        fs::create_dir_all(new.join("modules"))
-            .with_context(|| format!("creating {}", new.display()))?;
+        for folder in ["modules", "later"] {
+            fs::create_dir_all(new.join(folder))
+                .with_context(|| format!("creating {}", new.display()))?;
+        }
         let image = [
             format!("boot/vmlinuz-{release}"),
             format!("usr/lib/modules/{release}/vmlinuz"),
@@ -156,17 +158,36 @@ impl Store {
             .find(|path| path.join("kernel").is_dir());
         if let Some(all) = all {
             modules::collect(&all, &MODULES, &new.join("modules"))?;
+            modules::collect(&all, &LATER, &new.join("later"))?;
         } else {
             say(format_args!("the mirror holds no modules of {release}"));
         }
-        fs::write(new.join("release"), release)
-            .with_context(|| format!("writing {}/release", new.display()))?;
+        for (name, text) in [("release", release), ("wanted", &wanted())] {
+            let path = new.join(name);
+            fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
         if place.exists() {
             fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
         }
         fs::rename(&new, &place).with_context(|| format!("naming {}", place.display()))?;
         fs::remove_dir_all(&unpacked).with_context(|| format!("removing {}", unpacked.display()))
     }
+}
+
+/// What is kept of each kernel, so that a cache from before this list was changed is seen to lack something.
+fn wanted() -> String {
+    format!("{}; later {}", MODULES.join(" "), LATER.join(" "))
+}
+
+/// The files of a folder; their names begin with their place in the order.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| format!("reading {}", folder.display()))?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    Ok(files)
 }
 
 /// The packages that hold a release's kernel and modules, of those that there are.

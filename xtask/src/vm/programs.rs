@@ -64,6 +64,7 @@ impl Programs {
             "bin",
             "etc",
             "lib",
+            "lib/later",
             "lib/modules",
             "proc",
             "root",

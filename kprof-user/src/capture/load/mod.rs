@@ -16,6 +16,7 @@ use super::sizing::Sizes;
 use super::sys::Table;
 use crate::kernel::bpf_syscall;
 use crate::kernel::cpus;
+use crate::kernel::memlock;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::stack_depth;
 
@@ -46,7 +47,8 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Loads the program for this request. Nothing runs yet.
     pub(super) fn load(request: &Request, sizes: &Sizes) -> Result<Loaded> {
-        raise_memlock();
+        // Not being allowed to is no error yet.
+        memlock::raise();
         let mut config = settings::configure(request, sizes)?;
         if config.has_btf == 1 {
             // Linux 5.11 has `bpf_get_current_task_btf`; trying is the only way to know.
@@ -140,14 +142,4 @@ fn epoch_maps(maps: &Maps, letter: &str) -> Result<EpochMaps> {
         overflow: maps.table(&format!("OVERFLOW_{letter}"))?,
         spill: maps.table(&format!("SPILL_{letter}"))?,
     })
-}
-
-/// Before Linux 5.11 maps count against this limit. Not being allowed to raise it is no error yet.
-fn raise_memlock() {
-    let limit = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
-    // SAFETY: `limit` is a live struct that the call only reads.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
 }

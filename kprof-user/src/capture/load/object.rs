@@ -69,8 +69,10 @@ impl Object {
             let btf = self.btf.as_ref().map(AsFd::as_fd);
             let made = MapData::create(map.clone(), &name, btf).map_err(explain)?;
             if map.section_kind() == EbpfSectionKind::Rodata {
-                bpf_syscall::freeze_with(made.fd().as_fd(), map.data())
-                    .with_context(|| format!("cannot fill the BPF map {name}"))?;
+                bpf_syscall::freeze_with(made.fd().as_fd(), map.data()).map_err(|error| {
+                    let words = refusal::explain(&error, Action::CreateMap);
+                    anyhow!(words).context(format!("cannot fill the BPF map {name}"))
+                })?;
             }
             maps.insert(name, (made, map));
         }

@@ -9,7 +9,7 @@ use super::{Check, Status};
 use crate::kernel::bpf_syscall::{self, Insn, MapAttr, PROG_PERF_EVENT, PROG_TRACEPOINT, RETURN_0};
 use crate::kernel::perf_syscall::{self, Attr, TYPE_SOFTWARE};
 use crate::kernel::refusal::{self, Action, Situation};
-use crate::kernel::{cpus, stack_depth, sysctl};
+use crate::kernel::{cpus, memlock, stack_depth, sysctl};
 
 /// Helpers that each sample takes (`include/uapi/linux/bpf.h`).
 const NEEDED: [(i32, &str); 6] = [
@@ -22,6 +22,8 @@ const NEEDED: [(i32, &str); 6] = [
 ];
 /// Helper that samples take whose bucket is taken.
 const SPILL: (i32, &str) = (67, "get_stack");
+/// What the maps of a capture with the default settings take together on a small machine, bytes.
+const LOCKED: u32 = 12 << 20;
 /// Helper of `--cgroup`.
 const CGROUP: (i32, &str) = (37, "current_task_under_cgroup");
 /// Helpers that find the current task; one is enough.
@@ -103,6 +105,18 @@ fn maps(now: &Situation) -> Check {
             format!("no {kind}")
         };
         return Check::lacking(NAME, status, found, lack);
+    }
+    if memlock::counts() {
+        let attr = MapAttr {
+            map_type: 2,
+            key_size: 4,
+            value_size: 4096,
+            max_entries: LOCKED / 4096,
+        };
+        if let Err(error) = bpf_syscall::create_map(&attr) {
+            let lack = refusal::lack(&error, Action::CreateMap, now);
+            return Check::lacking(NAME, Status::Missing, "none as large as needed", lack);
+        }
     }
     Check::ok(NAME, kinds.map(|(kind, ..)| kind).join(", "))
 }

@@ -7,6 +7,7 @@ pub(super) mod bpf;
 pub(super) mod perf;
 pub(super) mod system;
 
+use super::memlock;
 use super::refusal::{Lack, Situation};
 
 /// How one thing stands.
@@ -69,6 +70,8 @@ impl Check {
 
 /// Looks at everything. Takes some 10 ms.
 pub fn examine() -> Vec<Check> {
+    // As a capture does.
+    memlock::raise();
     let now = Situation::now();
     let mut checks = vec![system::kernel(), system::btf()];
     checks.extend(perf::checks(&now));

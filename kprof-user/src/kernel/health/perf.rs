@@ -19,7 +19,7 @@ pub(super) fn checks(now: &Situation) -> Vec<Check> {
         events(now),
         hardware(pmu, now),
         nmi(pmu, now),
-        paranoid(now),
+        paranoid(pmu.is_none(), now),
         sample_rate(),
         max_stack(),
     ]
@@ -63,8 +63,10 @@ fn events(now: &Situation) -> Check {
     )
 }
 
+/// Why this process may not look.
 fn unknown(name: &'static str, now: &Situation) -> Check {
-    let lack = refusal::permission(now, &[Capability::Perfmon]);
+    let refused = std::io::Error::from_raw_os_error(libc::EACCES);
+    let lack = refusal::lack(&refused, Action::OpenPerfEvent, now);
     Check::lacking(name, Status::Unknown, "this process may not look", lack)
 }
 
@@ -112,25 +114,25 @@ pub(in crate::kernel) fn has_pseudo_nmi(cmdline: &str) -> bool {
     matches!(value, Some("1" | "y" | "Y" | "on"))
 }
 
-fn paranoid(now: &Situation) -> Check {
+/// `refused`: the kernel said that this process may not open events.
+fn paranoid(refused: bool, now: &Situation) -> Check {
     const NAME: &str = "perf_event_paranoid";
     let value = sysctl::read("kernel.perf_event_paranoid");
     let shown = value.map_or_else(|| "not shown".to_owned(), |n| n.to_string());
-    if value.is_some_and(|n| n <= 0) || now.lacking(&[Capability::Perfmon]).is_empty() {
-        let why = if value.is_some_and(|n| n <= 0) {
-            "open to all"
-        } else {
-            "CAP_PERFMON is above it"
-        };
-        return Check::ok(NAME, format!("{shown}: {why}"));
+    let lacks_perfmon = !now.lacking(&[Capability::Perfmon]).is_empty();
+    if let (Some(level @ 3..), true, false) = (value, refused, lacks_perfmon) {
+        let found = format!("{shown}: CAP_PERFMON is not enough");
+        return Check::lacking(NAME, Status::Limited, found, refusal::paranoid(level));
+    }
+    if value.is_some_and(|n| n <= 0) {
+        return Check::ok(NAME, format!("{shown}: open to all"));
+    }
+    if !lacks_perfmon {
+        return Check::ok(NAME, format!("{shown}: CAP_PERFMON is above it"));
     }
     let lack = refusal::permission(now, &[Capability::Perfmon]);
-    Check::lacking(
-        NAME,
-        Status::Limited,
-        format!("{shown}: takes CAP_PERFMON"),
-        lack,
-    )
+    let found = format!("{shown}: takes CAP_PERFMON");
+    Check::lacking(NAME, Status::Limited, found, lack)
 }
 
 fn sample_rate() -> Check {

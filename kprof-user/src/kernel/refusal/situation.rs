@@ -1,9 +1,7 @@
 //! What can be seen of this process's rights, to tell the causes of a refusal apart.
 
-use std::mem::MaybeUninit;
-
 use crate::kernel::caps::{self, Capabilities, Capability};
-use crate::kernel::{stack_depth, sysctl, targets};
+use crate::kernel::{memlock, stack_depth, sysctl, targets};
 
 /// This process's rights, and what limits them.
 #[derive(Clone, Debug)]
@@ -17,6 +15,8 @@ pub struct Situation {
     pub lockdown: Option<String>,
     /// `kernel.kptr_restrict`.
     pub kptr_restrict: Option<i64>,
+    /// `kernel.perf_event_paranoid`.
+    pub paranoid: Option<i64>,
     /// `kernel.perf_event_max_sample_rate`.
     pub max_sample_rate: Option<i64>,
     /// `kernel.perf_event_max_stack`.
@@ -37,9 +37,10 @@ impl Situation {
             user_namespace: targets::in_initial_user_namespace() == Some(false),
             lockdown: lockdown.as_deref().and_then(chosen),
             kptr_restrict: sysctl::read("kernel.kptr_restrict"),
+            paranoid: sysctl::read("kernel.perf_event_paranoid"),
             max_sample_rate: sysctl::read("kernel.perf_event_max_sample_rate"),
             max_stack: sysctl::read(stack_depth::LIMIT),
-            locked_memory_limited: locked_memory_limited(),
+            locked_memory_limited: memlock::is_limited(),
             program: program
                 .and_then(|path| path.into_os_string().into_string().ok())
                 .map_or_else(|| "$(command -v kprof)".to_owned(), |path| quoted(&path)),
@@ -70,14 +71,6 @@ impl Situation {
 pub(in crate::kernel) fn chosen(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('[')?;
     Some(rest.split_once(']')?.0.to_owned())
-}
-
-fn locked_memory_limited() -> bool {
-    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: `limit` has room for what the kernel writes.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit.as_mut_ptr()) };
-    // SAFETY: getrlimit succeeded, so it has filled `limit`.
-    result == 0 && unsafe { limit.assume_init() }.rlim_cur != libc::RLIM_INFINITY
 }
 
 /// A path as a shell takes it.

@@ -13,6 +13,7 @@ fn situation(effective: Set, bounding: Set) -> Situation {
         user_namespace: false,
         lockdown: Some("none".to_owned()),
         kptr_restrict: Some(1),
+        paranoid: Some(2),
         max_sample_rate: Some(100_000),
         max_stack: Some(127),
         locked_memory_limited: false,
@@ -117,11 +118,29 @@ fn hidden_symbols_have_two_causes() {
         "this process lacks CAP_SYSLOG"
     );
     now.kptr_restrict = Some(2);
+    let both = ask(libc::EPERM, Action::ReadSymbols, &now);
+    assert!(both.cause.ends_with("this process lacks CAP_SYSLOG"));
     assert!(
-        ask(libc::EPERM, Action::ReadSymbols, &now)
-            .mend
-            .contains("kernel.kptr_restrict=1")
+        both.mend
+            .contains("kernel.kptr_restrict=1`. Run: `sudo kprof")
     );
+    now.caps = situation(ALL, ALL).caps;
+    let one = ask(libc::EPERM, Action::ReadSymbols, &now);
+    assert_eq!(one.mend, "Run: `sudo sysctl -w kernel.kptr_restrict=1`");
+}
+
+#[test]
+fn a_kernel_that_asks_for_more_than_cap_perfmon_is_named() {
+    let refused = |now: &Situation| ask(libc::EACCES, Action::OpenPerfEvent, now).cause;
+    let recorder = Set(1 << 38 | 1 << 39);
+    let mut now = situation(recorder, ALL);
+    assert!(refused(&now).contains("security module"));
+    now.paranoid = Some(3);
+    assert!(refused(&now).contains("kernel.perf_event_paranoid=3"));
+    now.caps = situation(ALL, ALL).caps;
+    assert!(refused(&now).contains("security module"));
+    now.caps = situation(Set(0), ALL).caps;
+    assert!(refused(&now).contains("lacks CAP_BPF and CAP_PERFMON"));
 }
 
 #[test]
