@@ -16,6 +16,22 @@ pub fn check(lines: &[Line], stats: &Value, what: &str) {
     assert_eq!(folded::total(lines), n("counted"), "{what}: {stats}");
 }
 
+/// How late a drain may come, at the least, before maps that have room for a window are full.
+const ROOM: u64 = 250_000_000;
+
+/// Panics if samples were lost though kprof emptied its maps in time. A machine with more to do than it can do lets
+/// kprof run late; the maps are full then. `what` tells which capture or window.
+#[track_caller]
+pub fn check_losses(stats: &Value, what: &str) {
+    let late = stats["late_ns"].as_u64().expect("nanoseconds");
+    for (reason, n) in stats["lost"].as_object().expect("losses by reason") {
+        assert!(
+            late >= ROOM && reason.ends_with("_full"),
+            "{what}: {n} lost by {reason}: {stats}"
+        );
+    }
+}
+
 /// Panics unless `text` is one line of kprof's with all of these words. `what` tells which capture.
 #[track_caller]
 pub fn check_line(text: &str, words: &[&str], what: &str) {
