@@ -99,11 +99,11 @@ fn folded(stack: &[u8]) -> Vec<u8> {
 
 const SHT_NOTE: u32 = 7;
 
-/// Sections of this kind, all of them the whole file, whose strings have no end.
+/// Sections of this kind, all of them the same part of the file, whose strings have no end.
 fn many_sections(kind: u32, sections: usize) -> Vec<u8> {
-    let mut file = vec![1u8; 64 + sections * 64];
+    let (start, len) = (64 + sections * 64, sections * 64);
+    let mut file = vec![1u8; start + len];
     file[..5].copy_from_slice(b"\x7fELF\x02");
-    let len = file.len() as u64;
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(40, &64u64.to_ne_bytes());
     put(58, &64u16.to_ne_bytes());
@@ -113,8 +113,8 @@ fn many_sections(kind: u32, sections: usize) -> Vec<u8> {
         let at = 64 + section * 64;
         put(at, &100u32.to_ne_bytes());
         put(at + 4, &kind.to_ne_bytes());
-        put(at + 24, &0u64.to_ne_bytes());
-        put(at + 32, &len.to_ne_bytes());
+        put(at + 24, &(start as u64).to_ne_bytes());
+        put(at + 32, &(len as u64).to_ne_bytes());
     }
     file
 }
