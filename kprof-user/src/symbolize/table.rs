@@ -1,5 +1,7 @@
 //! Symbols by address, kept small: 16 bytes a symbol and one arena for all names.
 
+use std::collections::HashMap;
+
 use super::kallsyms::Line;
 
 /// An address range that the kernel names.
@@ -78,6 +80,8 @@ pub(super) struct Builder {
     /// The greatest address so far, of a dropped symbol too.
     highest: u64,
     last_name: std::ops::Range<usize>,
+    /// Places in the table's modules, but for that of the kernel proper.
+    modules: HashMap<Vec<u8>, u16>,
     last_module: u16,
 }
 
@@ -98,6 +102,7 @@ impl Builder {
             dense,
             highest: 0,
             last_name: 0..0,
+            modules: HashMap::new(),
             last_module: 0,
         }
     }
@@ -228,12 +233,16 @@ impl Builder {
     fn intern_module(&mut self, name: &[u8]) -> Option<u16> {
         let modules = &mut self.table.modules;
         if modules[usize::from(self.last_module)].as_bytes() != name {
-            let known = modules.iter().position(|module| module.as_bytes() == name);
-            let index = known.unwrap_or_else(|| {
-                modules.push(String::from_utf8_lossy(name).into());
-                modules.len() - 1
-            });
-            self.last_module = u16::try_from(index).ok()?;
+            self.last_module = match self.modules.get(name) {
+                _ if name.is_empty() => 0,
+                Some(&known) => known,
+                None => {
+                    let new = u16::try_from(modules.len()).ok()?;
+                    modules.push(String::from_utf8_lossy(name).into());
+                    self.modules.insert(name.to_vec(), new);
+                    new
+                }
+            };
         }
         Some(self.last_module)
     }

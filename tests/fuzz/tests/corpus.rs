@@ -8,7 +8,6 @@ use kprof_tests::{Outcome, Skip};
 kprof_tests::suite![
     every_target_has_inputs_and_every_folder_a_target,
     every_input_keeps_the_laws,
-    time_and_memory_grow_with_the_length_and_not_faster,
 ];
 
 /// Where the sources are not, as on another machine, the inputs aren't either.
@@ -43,22 +42,6 @@ fn every_input_keeps_the_laws() -> Outcome {
         target.run(&[]);
     }
     assert!(broken.is_empty(), "laws are broken by {broken:#?}");
-    Ok(())
-}
-
-/// An input repeated until it is long: the limits of [`Target::run`] are in proportion to the length.
-fn time_and_memory_grow_with_the_length_and_not_faster() -> Outcome {
-    const LENGTH: usize = 256 * 1024;
-    corpus_is_here()?;
-    for target in TARGETS {
-        let inputs = inputs(target);
-        let longest = inputs
-            .iter()
-            .map(|(_, data)| data)
-            .max_by_key(|data| data.len());
-        let seed = longest.expect("every target has an input");
-        target.run(&seed.repeat(LENGTH.div_ceil(seed.len())));
-    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! The targets and their laws are in tests/fuzz; libFuzzer makes the inputs. New ones that reach new code are kept
 //! in the target folder, so that each run begins where the last one ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -60,13 +60,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         false => args.targets,
     };
     let folder = host::target()?.join("fuzz");
-    let totals = fuzz(
-        &chosen,
-        args.time,
-        args.jobs,
-        &folder,
-        Some(&folder.join("corpus")),
-    )?;
+    let corpus = folder.join("corpus");
+    let totals = fuzz(&chosen, args.time, args.jobs, &folder, &corpus)?;
     print!("{totals}");
     Ok(match totals.findings() {
         0 => ExitCode::SUCCESS,
@@ -77,8 +72,16 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// A short run of all targets from the committed inputs, which keeps none of its own.
 pub(crate) fn short() -> anyhow::Result<()> {
     let folder = host::target()?.join("fuzz");
-    let totals = fuzz(&targets()?, SHORT, 1, &folder, None)?;
+    let corpus = folder.join("short");
+    if corpus.exists() {
+        std::fs::remove_dir_all(&corpus)
+            .with_context(|| format!("emptying {}", corpus.display()))?;
+    }
+    let totals = fuzz(&targets()?, SHORT, 1, &folder, &corpus)?;
     eprint!("{totals}");
+    // Other lints leave it out, as it takes the compiler.
+    let words = "clippy --quiet --locked --package kprof-fuzz --features engine --bin engine -- -D warnings";
+    host::run(host::cargo().args(words.split(' ')))?;
     match totals.findings() {
         0 => Ok(()),
         n => bail!("{n} findings"),
@@ -109,8 +112,8 @@ fn fuzz(
     targets: &[String],
     time: Duration,
     jobs: u32,
-    folder: &std::path::Path,
-    corpus: Option<&std::path::Path>,
+    folder: &Path,
+    corpus: &Path,
 ) -> anyhow::Result<Totals> {
     let engine = engine::build(&Rustc::find()?, folder)?;
     let (rounds, seconds) = plan(time, jobs, targets.len());
@@ -132,7 +135,7 @@ fn fuzz(
                 target,
                 seconds,
                 seeds: &seeds().join(target),
-                corpus: corpus.map(|corpus| corpus.join(target)),
+                corpus: &corpus.join(target),
                 findings: &folder.join("findings").join(target),
             };
             let done = slice.run()?;

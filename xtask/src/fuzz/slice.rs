@@ -17,8 +17,8 @@ pub(super) struct Slice<'a> {
     pub(super) seconds: u64,
     /// Inputs to begin with.
     pub(super) seeds: &'a Path,
-    /// Where new inputs are kept, and taken from; `None`: nowhere.
-    pub(super) corpus: Option<PathBuf>,
+    /// Where new inputs are kept, and taken from.
+    pub(super) corpus: &'a Path,
     /// Where inputs that break something are kept.
     pub(super) findings: &'a Path,
 }
@@ -56,11 +56,10 @@ impl Slice<'_> {
             .args(["-print_final_stats=1", "-reduce_inputs=1"])
             // The last slash makes it a folder.
             .arg(format!("-artifact_prefix={}/", self.findings.display()));
-        if let Some(corpus) = &self.corpus {
-            fs::create_dir_all(corpus).with_context(|| format!("making {}", corpus.display()))?;
-            command.arg(corpus);
-        }
-        let (text, success, cpu) = finish(command.arg(self.seeds))?;
+        fs::create_dir_all(self.corpus)
+            .with_context(|| format!("making {}", self.corpus.display()))?;
+        // It adds to the first folder.
+        let (text, success, cpu) = finish(command.arg(self.corpus).arg(self.seeds))?;
         let finding = match success {
             true => None,
             false => Some(self.finding(&text)?),

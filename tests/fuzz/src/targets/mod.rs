@@ -8,6 +8,7 @@ mod btf;
 mod comm;
 mod elf;
 mod kallsyms;
+mod pprof;
 mod proc;
 mod profiles;
 mod values;

@@ -3,6 +3,7 @@
 use kprof::format::{Format, folded, pprof};
 use kprof::profile::{Context, Meta, Profile, Show};
 
+use super::pprof::compare;
 use super::{MIB, split, text};
 use crate::Target;
 
@@ -82,6 +83,7 @@ fn check_pprof(data: &[u8]) {
     let Ok(profile) = pprof::read(data) else {
         return;
     };
+    compare(data, &profile);
     for show in [
         ALL,
         Show {
