@@ -3,8 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use crate::Skip;
-use crate::kernel_code;
+use crate::{Skip, kernel_code, rights};
 
 /// Commands and the program type of include/uapi/linux/bpf.h.
 const PROG_LOAD: libc::c_int = 5;
@@ -91,6 +90,7 @@ impl Program {
             prog_flags: 0,
             prog_name,
         };
+        rights::lift_locked_memory();
         let fd = bpf(PROG_LOAD, &mut attr)?;
         // SAFETY: the kernel just returned this descriptor, and nothing else owns it.
         Ok(Program(unsafe { OwnedFd::from_raw_fd(fd as i32) }))

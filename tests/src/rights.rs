@@ -70,6 +70,27 @@ pub fn with_capabilities_only(command: &mut Command, capabilities: &'static [lib
     unsafe { command.pre_exec(drop_others) };
 }
 
+/// Runs the command with a limit of locked memory, which BPF programs and maps count against before Linux 5.11.
+pub fn limit_locked_memory(command: &mut Command, bytes: libc::rlim_t) {
+    // SAFETY: only setrlimit(2) is called between fork and exec.
+    unsafe { command.pre_exec(move || set_locked_memory(bytes)) };
+}
+
+/// Lifts the limit of locked memory of this process, where it may.
+pub fn lift_locked_memory() {
+    // Not needed from Linux 5.11 on.
+    let _ = set_locked_memory(libc::RLIM_INFINITY);
+}
+
+fn set_locked_memory(bytes: libc::rlim_t) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: the limit outlives the call, which only reads it.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }.into())
+}
+
 /// Sets this thread's permitted, effective and inheritable sets to the same.
 fn set_capabilities(capabilities: &[libc::c_ulong]) -> io::Result<()> {
     let all: u64 = capabilities.iter().map(|one| 1 << one).sum();

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use kprof_tests::advice::Advice;
@@ -168,7 +168,7 @@ impl Run {
             command.args(arguments).current_dir(&folder);
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             // Capabilities alone decide, and not what maps take before Linux 5.11.
-            limit_locked_memory(&mut command, libc::RLIM_INFINITY);
+            rights::limit_locked_memory(&mut command, libc::RLIM_INFINITY);
             if let Who::Nobody(capabilities) = who {
                 rights::as_nobody_with(&mut command, capabilities);
             }
@@ -340,7 +340,7 @@ fn a_limit_of_locked_memory_is_named() -> Outcome {
     let run = |arguments: &[&str]| {
         let mut command = place.kprof();
         command.args(arguments).current_dir(&folder);
-        limit_locked_memory(&mut command, 64 << 10);
+        rights::limit_locked_memory(&mut command, 64 << 10);
         rights::as_nobody_with(&mut command, &[BPF, PERFMON, SYSLOG]);
         command.output().unwrap()
     };
@@ -354,21 +354,4 @@ fn a_limit_of_locked_memory_is_named() -> Outcome {
     assert!(!advice.can_record, "{advice:?}");
     assert!(advice.explains("missing", &said), "{advice:?}");
     Ok(())
-}
-
-fn limit_locked_memory(command: &mut Command, bytes: libc::rlim_t) {
-    use std::os::unix::process::CommandExt as _;
-    let set = move || {
-        let limit = libc::rlimit {
-            rlim_cur: bytes,
-            rlim_max: bytes,
-        };
-        // SAFETY: the limit outlives the call, which only reads it.
-        match unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        }
-    };
-    // SAFETY: only setrlimit(2) is called between fork and exec.
-    unsafe { command.pre_exec(set) };
 }

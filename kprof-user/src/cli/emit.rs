@@ -59,6 +59,7 @@ impl Emitter {
     /// Sampling runs; from the start of this process that took so long.
     pub(super) fn started(&mut self, first_sample_ns: Option<u64>) {
         self.first_sample_ns = first_sample_ns;
+        self.namer.look();
     }
 
     pub(super) fn plan(&self) -> &Plan {
@@ -77,6 +78,7 @@ impl Emitter {
         }
         self.total.merge(&window.accounting);
         self.raw.add(window);
+        self.namer.look();
         Ok(())
     }
 

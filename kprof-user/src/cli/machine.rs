@@ -24,6 +24,8 @@ pub(super) trait Sampler {
 
 /// Gives addresses names.
 pub(super) trait Namer {
+    /// Takes down what is loaded, for names that are given later.
+    fn look(&mut self);
     /// Adds a window to a profile.
     fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()>;
 }
@@ -106,6 +108,10 @@ impl Sampler for Capture {
 }
 
 impl Namer for Symbolizer {
+    fn look(&mut self) {
+        Symbolizer::look(self);
+    }
+
     fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()> {
         Symbolizer::add_window(self, window, profile)
     }

@@ -77,6 +77,8 @@ impl Sampler for Fake {
 struct FakeNamer;
 
 impl Namer for FakeNamer {
+    fn look(&mut self) {}
+
     fn add_window(&mut self, window: &RawWindow, profile: &mut Profile) -> Result<()> {
         for sample in &window.samples {
             let frames: Vec<_> = sample

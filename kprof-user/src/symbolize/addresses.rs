@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use anyhow::Result;
 
 use super::Options;
+use super::gone::Gone;
 use super::index::{Change, Index};
 use super::lines::Lines;
 use super::table::Symbol;
@@ -36,6 +37,8 @@ struct Known {
 pub(super) struct Addresses {
     lines: Option<Lines>,
     index: Option<Index>,
+    /// What went until the index is read.
+    gone: Gone,
     known: Vec<Known>,
     /// Indices into `known` by the function's start, for functions of the kernel proper.
     by_start: AddressMap<u32>,
@@ -64,6 +67,7 @@ impl Addresses {
         Ok(Addresses {
             lines,
             index: None,
+            gone: Gone::default(),
             known: Vec::new(),
             by_start: AddressMap::default(),
             by_frame: HashMap::new(),
@@ -75,12 +79,22 @@ impl Addresses {
         })
     }
 
+    /// Takes down what is loaded, as long as its symbols were not read.
+    pub(super) fn look(&mut self) {
+        if self.index.is_none() {
+            self.gone.look();
+        }
+    }
+
     /// What is at an address.
     pub(super) fn look_up(&mut self, address: u64) -> Found {
         if let Some(&found) = self.core.get(&address) {
             return found;
         }
-        let index = self.index.get_or_insert_with(Index::read);
+        let gone = &mut self.gone;
+        let index = self
+            .index
+            .get_or_insert_with(|| Index::read(std::mem::take(gone)));
         if let Some(symbol) = index.core(address) {
             let found = match self.lines.as_mut().zip(index.text()) {
                 Some((lines, text)) => {

@@ -21,8 +21,17 @@ const _: () =
 /// BPF_MAX_SUBPROGS (include/linux/bpf_verifier.h).
 const MAX_FUNCTIONS: usize = 256;
 
-/// First and last address plus one of every compiled function of these programs.
-pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
+/// A compiled function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Function {
+    /// Its last address plus one.
+    pub(super) end: u64,
+    /// The id of its program.
+    pub(super) program: u32,
+}
+
+/// Every compiled function of these programs, by its first address.
+pub(super) fn functions(programs: &[u32]) -> HashMap<u64, Function> {
     let mut all = HashMap::new();
     let mut starts = vec![0u64; MAX_FUNCTIONS];
     let mut lengths = vec![0u32; MAX_FUNCTIONS];
@@ -46,7 +55,8 @@ pub(super) fn functions(programs: &[u32]) -> HashMap<u64, u64> {
         let n = (info.nr_jited_ksyms.min(info.nr_jited_func_lens) as usize).min(MAX_FUNCTIONS);
         for (&start, &length) in starts.iter().zip(&lengths).take(n) {
             if start != 0 {
-                all.insert(start, start.saturating_add(length.into()));
+                let end = start.saturating_add(length.into());
+                all.insert(start, Function { end, program: id });
             }
         }
     }

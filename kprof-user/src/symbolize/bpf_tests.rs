@@ -58,7 +58,7 @@ fn a_program_loaded_later_is_named_and_one_that_went_is_not() {
         symbolizer.resolve(*address),
         std::slice::from_ref(&expected)
     );
-    let end = bpf::functions(&bpf_syscall::program_ids().unwrap())[address];
+    let end = bpf::functions(&bpf_syscall::program_ids().unwrap())[address].end;
     assert_eq!(symbolizer.resolve(end - 1), std::slice::from_ref(&expected));
     assert_ne!(symbolizer.resolve(end), std::slice::from_ref(&expected));
 

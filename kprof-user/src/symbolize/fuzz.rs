@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::bpf::Function;
 use super::index::Symbols;
 use super::loaded::{Ends, modules};
 use super::table::Symbol;
@@ -33,7 +34,10 @@ impl Kallsyms {
         modules: &str,
         functions: HashMap<u64, u64>,
     ) -> io::Result<Kallsyms> {
-        Symbols::read(text, true, &Ends::of(modules, functions)).map(Kallsyms)
+        let functions = functions
+            .into_iter()
+            .map(|(start, end)| (start, Function { end, program: 0 }));
+        Symbols::read(text, true, &Ends::of(modules, functions.collect())).map(Kallsyms)
     }
 
     /// The symbol of the kernel proper that holds an address.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
+use super::gone::Gone;
 use super::kallsyms::for_each_line;
 use super::loaded::{Ends, Loaded};
 use super::table::{Builder, Symbol, Table};
@@ -82,14 +83,17 @@ pub(super) struct Index {
     missing: bool,
     /// The symbols of BPF programs may be out of date.
     blind: bool,
+    /// What went while samples were taken and before the symbols were read, in the first window.
+    gone: Gone,
 }
 
 impl Index {
-    /// Reads everything: some 40 ms.
-    pub(super) fn read() -> Index {
+    /// Reads everything: some 40 ms. `gone` was looked at while samples were taken that are named from now on.
+    pub(super) fn read(mut gone: Gone) -> Index {
         // Looked at first: what is loaded while the symbols are read must show as a change.
         let seen = Loaded::now();
         let symbols = Self::kallsyms(true, &seen);
+        gone.look_again();
         Index {
             missing: symbols.is_err(),
             symbols: symbols.unwrap_or_default(),
@@ -98,6 +102,7 @@ impl Index {
             read_at: Instant::now(),
             fresh: true,
             blind: false,
+            gone,
         }
     }
 
@@ -111,7 +116,7 @@ impl Index {
     }
 
     /// A function of a module or a BPF program. `None` as well for an address at which one replaced
-    /// another in the window at hand, since either may have been sampled.
+    /// another while the samples at hand were taken, since either may have been hit.
     pub(super) fn loaded(&self, address: u64) -> Option<Symbol<'_>> {
         let now = self.symbols.loaded.find(address)?;
         if self.blind && now.module == "bpf" {
@@ -119,6 +124,7 @@ impl Index {
         }
         match self.before.as_ref().and_then(|before| before.find(address)) {
             Some(before) if before != now => None,
+            _ if self.gone.held(address) => None,
             _ => Some(now),
         }
     }
@@ -167,7 +173,8 @@ impl Index {
     /// Ends the window: what was replaced in it is forgotten. Says whether anything was.
     pub(super) fn end_window(&mut self) -> bool {
         self.fresh = false;
-        self.before.take().is_some() | std::mem::take(&mut self.blind)
+        let went = !std::mem::take(&mut self.gone).is_empty();
+        went | self.before.take().is_some() | std::mem::take(&mut self.blind)
     }
 }
 
@@ -185,6 +192,7 @@ mod tests {
             fresh: false,
             missing: false,
             blind: false,
+            gone: Gone::default(),
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::bpf;
-use super::table::Symbol;
+use super::bpf::{self, Function};
+use super::table::{End, Symbol};
 use crate::kernel::bpf_syscall;
 
 /// A cheap picture of all loaded code: two that are equal mean that the symbols are the same.
@@ -48,10 +48,12 @@ impl Loaded {
 }
 
 /// Where the code of modules and BPF programs ends.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ends {
-    modules: HashMap<String, (u64, u64)>,
-    functions: HashMap<u64, u64>,
+    /// First address and last one plus one, by name.
+    pub(super) modules: HashMap<String, (u64, u64)>,
+    /// By first address.
+    pub(super) functions: HashMap<u64, Function>,
 }
 
 impl Ends {
@@ -60,21 +62,23 @@ impl Ends {
         Ends::of(&read_modules(), bpf::functions(loaded.programs()))
     }
 
-    /// From the text of `/proc/modules`, and the first and last address plus one of each function of a program.
-    pub(super) fn of(text: &str, functions: HashMap<u64, u64>) -> Ends {
+    /// From the text of `/proc/modules`, and each function of a program by its first address.
+    pub(super) fn of(text: &str, functions: HashMap<u64, Function>) -> Ends {
         let modules = modules(text)
             .map(|(name, start, end)| (name.to_owned(), (start, end)))
             .collect();
         Ends { modules, functions }
     }
 
-    /// The first address behind a symbol, as far as its module or program tells.
-    pub(super) fn end(&self, symbol: Symbol<'_>) -> Option<u64> {
-        if let Some(&end) = self.functions.get(&symbol.start) {
-            return Some(end);
+    /// Where a symbol ends, as far as its module or program tells.
+    pub(super) fn end(&self, symbol: Symbol<'_>) -> Option<End> {
+        if let Some(function) = self.functions.get(&symbol.start) {
+            return Some(End::At(function.end));
         }
         let &(start, end) = self.modules.get(symbol.module)?;
-        (start..end).contains(&symbol.start).then_some(end)
+        (start..end)
+            .contains(&symbol.start)
+            .then_some(End::Within(end))
     }
 }
 
@@ -121,7 +125,11 @@ mod tests {
         // Other tests may load programs meanwhile; this must only never fail or hang.
         let loaded = Loaded::now();
         let ends = Ends::now(&loaded);
-        assert!(ends.functions.iter().all(|(start, end)| start < end));
+        assert!(
+            ends.functions
+                .iter()
+                .all(|(start, function)| *start < function.end)
+        );
         if !loaded.lists_programs() {
             crate::skip::skip!("BPF programs can't be listed (needs CAP_SYS_ADMIN)");
         }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! kallsyms (lines) -> table (sorted, one arena) -> index (core, loaded) -> addresses (cache) -> add_window
-//!                                     loaded, bpf (what changed, ends) ^      ^ lines (DWARF)
+//!                    gone, loaded, bpf (what went, what changed, ends) ^      ^ lines (DWARF)
 //! ```
 
 mod addresses;
@@ -16,6 +16,7 @@ mod elf;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;
+mod gone;
 mod index;
 mod kallsyms;
 mod lines;
@@ -59,6 +60,13 @@ impl Symbolizer {
         Ok(Symbolizer {
             addresses: Addresses::new(options)?,
         })
+    }
+
+    /// Takes down which modules and BPF programs are loaded. To be called when sampling begins and now and then, until the
+    /// first window is added: what went meanwhile is then known to have been there, and its place gets no name of what
+    /// came after it. After that the windows themselves are enough.
+    pub fn look(&mut self) {
+        self.addresses.look();
     }
 
     /// Adds a window's samples to a profile: threads, frames, stacks (outermost frame first), contexts
