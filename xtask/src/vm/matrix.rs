@@ -59,7 +59,7 @@ const MATRIX: [Entry; 11] = [
 ];
 
 /// Suites that take minutes in a guest.
-const LONG: [&str; 3] = ["data_path", "machine_changes", "machine_rights"];
+const LONG: [&str; 2] = ["data_path", "machine_rights"];
 
 /// CPUs of a guest whose kernel is not in the matrix.
 const CPUS: u32 = 2;
