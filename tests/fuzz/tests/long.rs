@@ -14,7 +14,7 @@ kprof_tests::suite![
 type Shape = fn(usize) -> Vec<u8>;
 
 /// Most bytes of an input of the first length; the second is four times as long.
-const LENGTH: usize = 48 * 1024;
+const LENGTH: usize = 24 * 1024;
 
 fn repeated_inputs_take_no_longer_than_their_length() -> Outcome {
     for target in TARGETS {
@@ -55,7 +55,7 @@ fn shapes_that_invite_it_do_not_take_long() -> Outcome {
             [b"{}\0", &folded(&deep(times))[..]].concat()
         }),
         ("formats", |times| {
-            let stacks = lines(1_000 * times, |i| format!("x{i}-{i};f{i} {i}\n"));
+            let stacks = lines(500 * times, |i| format!("x{i}-{i};f{i} {i}\n"));
             [b"{}\0\x0f", &stacks[..]].concat()
         }),
         ("comm", |times| b"*a".repeat(LENGTH / 2 * times)),
@@ -89,7 +89,7 @@ fn lines(count: usize, line: fn(usize) -> String) -> Vec<u8> {
 }
 
 fn deep(times: usize) -> Vec<u8> {
-    lines(5_000 * times, |i| format!("f{i};"))
+    lines(2_500 * times, |i| format!("f{i};"))
 }
 
 /// One stack, all of which shows.
