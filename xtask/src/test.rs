@@ -13,6 +13,9 @@ use crate::{build_ebpf, fuzz, run, vm};
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Run the live tests on other kernels too, as `cargo xtask vm` does; takes long.
+    #[arg(long)]
+    kernels: bool,
     /// Arguments for `cargo test`, after `--`; with any, only the tests run, not the checks.
     #[arg(
         trailing_var_arg = true,
@@ -80,10 +83,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
         count(&mut cargo, &mut tally)
     });
-    if args.args.is_empty() {
+    if args.kernels {
         step("tests on other kernels, in QEMU", &mut || {
             on_other_kernels(&mut tally)
         });
+    }
+    if args.args.is_empty() {
         let mut skipped = None;
         step("fuzzing, in short", &mut || {
             skipped = fuzz_briefly()?;
