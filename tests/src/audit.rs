@@ -26,7 +26,7 @@ const REASONS: [&str; 5] = [
     "other",
 ];
 
-/// A running kprof that keeps all its books.
+/// A running kprof that keeps all its books; killed when dropped before its end.
 #[derive(Debug)]
 pub struct Audited {
     child: Child,
@@ -110,6 +110,14 @@ impl Audited {
     }
 }
 
+impl Drop for Audited {
+    fn drop(&mut self) {
+        // One that has been waited for is left alone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The accounting of a window or of a whole capture.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
@@ -165,6 +173,12 @@ impl Account {
     /// Samples lost for any reason.
     pub fn lost_total(&self) -> u64 {
         self.lost.values().sum()
+    }
+
+    /// Samples that were due, but for which the kernel did not run the program.
+    pub fn skipped(&self) -> u64 {
+        let due = self.expected.expect("an event of a fixed period");
+        due.saturating_sub(self.seen)
     }
 
     /// seen = counted + filtered + lost, and every loss has a reason that is no defect.

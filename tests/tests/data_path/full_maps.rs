@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kprof_tests::audit::{Account, Audited};
 use kprof_tests::renamer::{Renamer, Work};
-use kprof_tests::{Load, Outcome, Skip, live, signal, wait_until};
+use kprof_tests::{Load, Outcome, Skip, live, samples_taken, signal, wait_until};
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -106,27 +106,46 @@ pub(crate) fn a_full_counts_map_is_told_and_answered_by_earlier_drains() -> Outc
     Ok(())
 }
 
+/// What the maps are made for: a drain that comes this late loses nothing.
+const LATE: Duration = Duration::from_millis(250);
+
 pub(crate) fn a_full_stack_map_loses_nothing() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 60)?;
-    let arguments = ["-e", "cpu-clock", "-F", "999", "-i", "200ms", "-d", "3"];
-    let mut kprof = Audited::start(&[&arguments[..], &["--max-stacks", "16"]].concat());
+    let arguments = ["-e", "cpu-clock", "-F", "499", "-i", "200ms", "-d", "4"];
+    let mut kprof = Audited::start(&[&arguments[..], &["--max-stacks", "4"]].concat());
     kprof.runs(1);
     let books = kprof.books(S(60));
     let total = &books.total;
-    assert!(total.lost.is_empty(), "{total:?}");
-    assert!(
-        total.spilled * 8 > total.counted,
-        "the map was never full: {total:?}"
+    let spilled = total.spilled * 8 > total.counted;
+    assert!(spilled, "the map was never full: {total:?}");
+    let punctual = books
+        .windows
+        .iter()
+        .filter(|w| w.late <= LATE && w.spilled > 0);
+    let punctual: Vec<&Account> = punctual.collect();
+    if punctual.is_empty() {
+        return Err(Skip::because(format_args!(
+            "this machine lets kprof run up to {:?} late",
+            total.late
+        )));
+    }
+    for window in punctual {
+        assert!(window.lost.is_empty(), "{window:?}");
+    }
+    assert_eq!(
+        books.said.is_empty(),
+        total.lost.is_empty(),
+        "{}",
+        books.said
     );
-    assert_eq!(books.said, "");
     Ok(())
 }
 
 /// One bucket, so that nearly all stacks are in the spill map, and kprof stopped until they are too many for it.
 pub(crate) fn a_full_spill_map_is_told_and_answered_by_earlier_drains() -> Outcome {
     let _live = live()?;
-    let _load = Load::start("many-stacks", 120)?;
+    let load = Load::start("many-stacks", 120)?;
     // One CPU, so that the maps are as large on all machines: 256 spilled stacks.
     let arguments = [
         "-e",
@@ -144,11 +163,14 @@ pub(crate) fn a_full_spill_map_is_told_and_answered_by_earlier_drains() -> Outco
     kprof.runs(300);
     signal(kprof.child(), libc::SIGSTOP);
     kprof.runs(3300);
+    // Nothing is to make kprof late, from here on.
+    drop(load);
     signal(kprof.child(), libc::SIGCONT);
     wait_until("kprof tells that maps were full", S(60), || {
         kprof.said().contains("maps were full")
     });
-    kprof.runs(4300);
+    let taken = samples_taken(kprof.child());
+    kprof.runs(taken + 1500);
     let books = kprof.end();
     let stopped = books
         .windows
@@ -160,7 +182,7 @@ pub(crate) fn a_full_spill_map_is_told_and_answered_by_earlier_drains() -> Outco
     let full = &books.windows[stopped];
     assert!(full.spilled > 0 && full.keys >= 256, "{full:?}");
     let after = &books.windows[stopped + 1..];
-    let whole = after.iter().filter(|w| w.lost.is_empty() && w.spilled > 0);
+    let whole = after.iter().filter(|w| w.lost.is_empty() && w.counted > 0);
     let shortest = whole.map(|w| w.duration).min();
     // 50 ms from now on, and on a busy machine some come late and the next ones early.
     assert!(shortest <= Some(Duration::from_millis(80)), "{after:?}");
