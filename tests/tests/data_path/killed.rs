@@ -13,24 +13,29 @@ use kprof_tests::{
 /// The kernel frees what nobody holds after some grace periods.
 const FREED: Duration = Duration::from_secs(60);
 
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    let mut child = kprof()
+/// A kprof to kill; no failure of the test leaves it behind.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        signal(&self.0, libc::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn start(folder: &Path, arguments: &[&str]) -> Victim {
+    let child = kprof()
         .current_dir(folder)
         .args([
             "-i", "100ms", "-d", "0", "-o", "k.json", "--stats", "k.stats",
         ])
         .args(arguments)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for_samples(&mut child, 100);
-    child
-}
-
-fn kill(mut child: Child) {
-    signal(&child, libc::SIGKILL);
-    child.wait().unwrap();
+    let mut victim = Victim(child);
+    wait_for_samples(&mut victim.0, 100);
+    victim
 }
 
 /// Files in a folder that anybody would look at. All others must be recognizable as kprof's leftovers.
@@ -58,8 +63,8 @@ pub(crate) fn sigkill_leaves_nothing_in_the_kernel() -> Outcome {
         for stopped in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("k.json"), "old").unwrap();
-            let child = start(folder.path(), &arguments);
-            let held = Holdings::of(child.id());
+            let victim = start(folder.path(), &arguments);
+            let held = Holdings::of(victim.0.id());
             let cpus = std::thread::available_parallelism().unwrap().get();
             assert!(
                 held.events >= cpus && held.count(Kind::Program) > 0,
@@ -69,9 +74,9 @@ pub(crate) fn sigkill_leaves_nothing_in_the_kernel() -> Outcome {
             assert!(held.count(Kind::Map) >= 6, "{held:?}");
             assert_eq!(held.left().len(), held.objects.len());
             if stopped {
-                signal(&child, libc::SIGSTOP);
+                signal(&victim.0, libc::SIGSTOP);
             }
-            kill(child);
+            drop(victim);
             let what = format!("all of {held:?} is freed");
             wait_until(&what, FREED, || held.left().is_empty());
             assert_eq!(visible(folder.path()), ["k.json"]);
@@ -99,7 +104,7 @@ pub(crate) fn sigkill_leaves_whole_files_or_none() -> Outcome {
         let child = start(folder.path(), &["-F", "499", "--show-user", "--show-idle"]);
         signal(&child, libc::SIGINT);
         std::thread::sleep(Duration::from_millis(wait_ms));
-        kill(child);
+        drop(victim);
         for name in visible(folder.path()) {
             assert!(["k.json", "k.stats"].contains(&name.as_str()), "{name}");
             json(&folder.path().join(name));
