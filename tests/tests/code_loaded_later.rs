@@ -2,7 +2,6 @@
 //! place to no other name.
 
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -28,7 +27,7 @@ const LONG: Duration = Duration::from_millis(1500);
 /// With nothing, names are given at the end; else as windows come.
 const MODES: [&[&str]; 2] = [&[], &["-i", "300ms"]];
 
-/// A capture of one thread by its name.
+/// A capture of one thread by its name; ends when dropped.
 struct Capture {
     child: Child,
     file: PathBuf,
@@ -41,7 +40,7 @@ impl Capture {
         let file = folder.path().join("k.folded");
         let mut command = kprof();
         command
-            .args(["-d", "0", "-F", "1999", "--comm", comm, "-o"])
+            .args(["-d", "120", "-F", "1999", "--comm", comm, "-o"])
             .arg(&file);
         let mut child = command.args(more).stdout(Stdio::null()).spawn().unwrap();
         wait_for_samples(&mut child, 1);
@@ -59,6 +58,13 @@ impl Capture {
     }
 }
 
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Packets to nowhere: a thread that sends to the interface of the module `dummy`, which drops them.
 struct Packets(Burner);
 
@@ -72,7 +78,6 @@ impl Packets {
         }
         let socket = UdpSocket::bind("192.0.2.1:0").unwrap();
         socket.connect("192.0.2.2:9").unwrap();
-        assert!(socket.as_raw_fd() >= 0);
         Packets(Burner::doing(SENDER, move || {
             for _ in 0..1000 {
                 // The interface may be gone.
