@@ -13,9 +13,9 @@ use super::say::say;
 use super::signals::Stop;
 use crate::capture::{self, Request};
 use crate::format::Format;
-use crate::kernel::cpus;
 use crate::kernel::event::Event;
 use crate::kernel::sampling::Sampling;
+use crate::kernel::{btf, cpus, refusal};
 use crate::profile::Show;
 use crate::symbolize::Options;
 
@@ -106,6 +106,19 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         say(format_args!(
             "{absent} of the CPUs of --cpu {list} {} not online; the others are sampled",
             if absent == 1 { "is" } else { "are" }
+        ));
+    }
+    let pprof = files
+        .outputs
+        .iter()
+        .find(|(_, format)| *format == Format::Pprof);
+    if let (Some((output, _)), false) = (pprof, args.quiet || btf::is_shown()) {
+        let lack = refusal::no_btf();
+        say(format_args!(
+            "{}: kernel threads aren't marked as such: {}. {}",
+            output.path.display(),
+            lack.cause,
+            lack.mend
         ));
     }
     let stdout = match () {

@@ -24,6 +24,11 @@ pub struct TaskOffsets {
     pub comm: u32,
 }
 
+/// Whether the kernel shows its BTF to this process.
+pub fn is_shown() -> bool {
+    File::open(PATH).is_ok()
+}
+
 /// Reads the offsets from the running kernel's BTF.
 pub fn task_offsets() -> Result<TaskOffsets> {
     let file = File::open(PATH).with_context(|| format!("cannot open {PATH}"))?;

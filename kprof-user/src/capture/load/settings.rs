@@ -9,6 +9,7 @@ use crate::capture::sizing::Sizes;
 use crate::kernel::btf;
 use crate::kernel::perf_syscall::TYPE_TRACEPOINT;
 use crate::kernel::pid_ns::{self, Ids};
+use crate::kernel::refusal;
 use crate::kernel::sampling::Sampling;
 
 /// The read-only configuration of the program.
@@ -55,10 +56,13 @@ pub(super) fn configure(request: &Request, sizes: &Sizes) -> Result<Config> {
             config.task_flags_offset = offsets.flags;
             config.task_comm_offset = offsets.comm;
         }
-        Err(error) if filters.kthreads => {
-            return Err(error.context(
-                "cannot tell kernel threads: the kernel's type information (BTF) is needed",
-            ));
+        Err(_) if filters.kthreads => {
+            let lack = refusal::no_btf();
+            bail!(
+                "--kthreads: cannot tell kernel threads: {}. {}",
+                lack.cause,
+                lack.mend
+            );
         }
         Err(_) => {}
     }

@@ -184,7 +184,8 @@ pub fn no_btf() -> Lack {
             btf::PATH
         ),
         "--kthreads can't be used, and kernel threads aren't marked as such",
-        "It takes a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are",
+        "It takes a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions' kernels are, and a /sys that a \
+         container doesn't mask",
     )
 }
 
