@@ -101,8 +101,8 @@ pub(crate) fn sigkill_leaves_whole_files_or_none() -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("k.json");
     for wait_ms in [0, 5, 20, 40, 80, 160, 320] {
-        let child = start(folder.path(), &["-F", "499", "--show-user", "--show-idle"]);
-        signal(&child, libc::SIGINT);
+        let victim = start(folder.path(), &["-F", "499", "--show-user", "--show-idle"]);
+        signal(&victim.0, libc::SIGINT);
         std::thread::sleep(Duration::from_millis(wait_ms));
         drop(victim);
         for name in visible(folder.path()) {
