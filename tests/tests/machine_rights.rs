@@ -78,15 +78,16 @@ impl Settings {
         }
     }
 
-    /// Debian's own patch left the levels over 2 to CAP_SYS_ADMIN, and from 5.11 on to CAP_PERFMON.
+    /// Debian's own patch leaves the levels over 2 to CAP_SYS_ADMIN in its kernels 5.10 and 6.1, and to CAP_PERFMON from
+    /// 6.12 on.
     fn take_admin(self) -> bool {
-        self.paranoid > 2 && is_5_10()
+        self.paranoid > 2 && has_old_patch()
     }
 }
 
-fn is_5_10() -> bool {
+fn has_old_patch() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    release.starts_with("5.10.")
+    release.starts_with("5.10.") || release.starts_with("6.1.")
 }
 
 /// All levels that some kernel knows; one that knows fewer takes the others for its highest.
