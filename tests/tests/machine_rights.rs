@@ -86,8 +86,13 @@ impl Settings {
 }
 
 fn has_old_patch() -> bool {
+    is("5.10.") || is("6.1.")
+}
+
+/// Whether the running kernel's release begins so.
+fn is(series: &str) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    release.starts_with("5.10.") || release.starts_with("6.1.")
+    release.starts_with(series)
 }
 
 /// All levels that some kernel knows; one that knows fewer takes the others for its highest.
@@ -328,7 +333,7 @@ fn unprivileged_bpf_changes_nothing() -> Outcome {
 
 fn a_limit_of_locked_memory_is_named() -> Outcome {
     let _live = live()?;
-    if !is_5_10() {
+    if !is("5.10.") {
         return Err(Skip::because("from Linux 5.11 on it does not hold for BPF"));
     }
     let settings = Settings {
