@@ -78,15 +78,14 @@ impl Settings {
         }
     }
 
-    /// Debian's own patch leaves the levels over 2 to CAP_SYS_ADMIN in its kernels 5.10 and 6.1, and to CAP_PERFMON from
-    /// 6.12 on.
+    /// Debian's own patch leaves the levels over 2 to CAP_SYS_ADMIN: seen on its kernels 5.10, 6.1 and 6.12.
     fn take_admin(self) -> bool {
         self.paranoid > 2 && has_old_patch()
     }
 }
 
 fn has_old_patch() -> bool {
-    is("5.10.") || is("6.1.")
+    is("5.10.") || is("6.1.") || is("6.12.")
 }
 
 /// Whether the running kernel's release begins so.

@@ -104,7 +104,7 @@ pub(super) fn security_module(error: &io::Error) -> Lack {
     )
 }
 
-/// Debian's kernels up to 6.1 take more than `CAP_PERFMON` where `kernel.perf_event_paranoid` is over 2, as it is
+/// Debian's kernels, 6.12 too, take more than `CAP_PERFMON` where `kernel.perf_event_paranoid` is over 2, as it is
 /// there by default: its own patch asks for `CAP_SYS_ADMIN` (`perf_event_open`, kernel/events/core.c).
 pub fn paranoid(level: i64) -> Lack {
     lack(
