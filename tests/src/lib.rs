@@ -19,6 +19,7 @@ pub use suite::{Outcome, Skip};
 pub mod advice;
 pub mod bpf;
 pub mod burn;
+pub mod cgroup;
 pub mod firefox;
 pub mod folded;
 pub mod identity;
@@ -126,15 +127,19 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// How many samples a running kprof has taken, those included that its filters turn away.
+pub fn samples(child: &Child) -> u64 {
+    program_runs(Path::new(&format!("/proc/{}/fdinfo", child.id())))
+}
+
 /// Waits until a running kprof has taken this many samples, those included that its filters turn away.
 pub fn wait_for_samples(child: &mut Child, samples: u64) {
-    let folder = format!("/proc/{}/fdinfo", child.id());
     // A debug build takes its time to start on a busy machine.
     wait_until("kprof takes samples", Duration::from_secs(60), || {
         if let Some(status) = child.try_wait().expect("wait for kprof") {
             panic!("kprof ended before it took samples: {status}");
         }
-        program_runs(Path::new(&folder)) >= samples
+        self::samples(child) >= samples
     });
 }
 
