@@ -1,8 +1,9 @@
-//! Threads that burn CPU time on a known path in the kernel.
+//! Threads and processes that burn CPU time on a known path in the kernel.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -100,6 +101,36 @@ impl Drop for Burner {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// A process, `cat`, that is in the kernel most of the time; ends when dropped.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it.
+    pub fn start() -> Process {
+        let null = File::create("/dev/null").expect("open /dev/null");
+        let child = Command::new("cat").arg("/dev/zero").stdout(null).spawn();
+        Process(child.expect("run cat"))
+    }
+
+    /// Its process and thread id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// As outputs with threads' ids name it.
+    pub fn comm(&self) -> String {
+        format!("cat-{}", self.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

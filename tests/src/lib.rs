@@ -20,6 +20,7 @@ pub mod advice;
 pub mod audit;
 pub mod bpf;
 pub mod burn;
+pub mod cgroup;
 pub mod events;
 pub mod firefox;
 pub mod folded;

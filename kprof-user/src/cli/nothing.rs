@@ -48,10 +48,14 @@ pub(super) fn explain(
         && !filters.kthreads;
     if any_thread && let Some(cgroup) = filters.cgroups.first() {
         // Which threads are meant is the kernel's to say: the snapshots don't know cgroups.
-        lines.push(format!(
-            "no thread in it ran when a sample was taken; `cat {}/cgroup.threads` lists those in it",
-            printable(&cgroup.display().to_string())
-        ));
+        let path = printable(&cgroup.display().to_string());
+        lines.push(if cgroup.exists() {
+            format!(
+                "no thread in it ran when a sample was taken; `cat {path}/cgroup.threads` lists those in it"
+            )
+        } else {
+            format!("the cgroup {path} was removed meanwhile, and no thread in it was hit before")
+        });
     } else if let Some((before, after)) = snapshots {
         let meant = |thread: &Thread| {
             filters
