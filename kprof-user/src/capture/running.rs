@@ -18,6 +18,13 @@ use crate::kernel::cpus;
 use crate::kernel::sampling::Sampling;
 use crate::profile::Accounting;
 
+/// A moment by the clock that can be set and by the one that can't.
+type Moment = (SystemTime, Instant);
+
+fn now() -> Moment {
+    (SystemTime::now(), Instant::now())
+}
+
 /// A running capture. Dropping it stops it.
 #[derive(Debug)]
 pub struct Capture {
@@ -33,7 +40,10 @@ pub struct Capture {
     interner: Interner,
     counts: Counts,
     accounting: Accounting,
-    started: (SystemTime, Instant),
+    /// When the window began.
+    started: Moment,
+    /// When the last counts that were read ended.
+    ended: Moment,
     first_sample_ns: u64,
     #[cfg(feature = "bpf-log")]
     log: super::bpf_log::BpfLog,
@@ -57,6 +67,7 @@ impl Capture {
         let grace = Grace::probe()?;
         let cost = Cost::start();
         let events = Events::open(request, loaded.program.as_fd())?;
+        let started = now();
         events.enable()?;
         Ok(Capture {
             events,
@@ -69,7 +80,8 @@ impl Capture {
             interner: Interner::new(),
             counts: Counts::new(),
             accounting: Accounting::default(),
-            started: (SystemTime::now(), Instant::now()),
+            started,
+            ended: started,
             first_sample_ns: own::age_ns(),
             #[cfg(feature = "bpf-log")]
             log,
@@ -96,6 +108,8 @@ impl Capture {
         let retired = self.active;
         let next = retired ^ 1;
         self.loaded.cpus.switch(next);
+        // Samples from here on are of the next window, however long it takes to read those before.
+        self.ended = now();
         self.active = next;
         self.grace.wait()?;
         #[cfg(feature = "bpf-log")]
@@ -141,16 +155,17 @@ impl Capture {
     /// Stops sampling and hands out the rest.
     pub fn finish(mut self) -> Result<RawWindow> {
         self.events.disable()?;
+        let ended = now();
         // Two flips read both epochs, and leave no program in either.
         self.collect()?;
         self.collect()?;
+        self.ended = ended;
         let cpus = self.events.cpus();
         Ok(self.hand_out(cpus))
     }
 
     fn hand_out(&mut self, cpus: Vec<u32>) -> RawWindow {
-        let (unix, instant) =
-            std::mem::replace(&mut self.started, (SystemTime::now(), Instant::now()));
+        let (unix, instant) = std::mem::replace(&mut self.started, self.ended);
         let samples = self
             .counts
             .drain()
@@ -173,7 +188,7 @@ impl Capture {
             start_unix_ns: unix
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_nanos() as u64),
-            duration_ns: instant.elapsed().as_nanos() as u64,
+            duration_ns: self.ended.1.duration_since(instant).as_nanos() as u64,
             cpus,
             // `bpf_get_stack` stops at the same number, for stacks that went to the spill map.
             max_frames: self.loaded.epochs[0].stacks.value_size() / 8,

@@ -94,7 +94,12 @@ impl Emitter {
             Err(error) if is_broken_pipe(&error) => self.reader = false,
             Err(error) => return Err(error),
         }
+        let start = self.whole.meta.start_unix_ns;
         self.whole.meta.merge(&window.meta);
+        if start != 0 {
+            // By now the clock may have been set back.
+            self.whole.meta.start_unix_ns = start;
+        }
         // Without files nobody asks for the whole, and a long run need not keep it.
         if !self.plan.outputs.is_empty() || self.plan.stats.is_some() {
             let meta = self.whole.meta.clone();
