@@ -1,5 +1,6 @@
 //! A capture from start to finish.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +31,8 @@ fn now() -> Moment {
 pub struct Capture {
     // First, so that a drop stops the events before the maps go.
     events: Events,
+    /// CPUs that were sampled since the last window.
+    sampled: BTreeSet<u32>,
     loaded: Loaded,
     sizes: Sizes,
     grace: Grace,
@@ -52,10 +55,7 @@ pub struct Capture {
 impl Capture {
     /// Loads the programs and starts sampling.
     pub fn start(request: &Request) -> Result<Capture> {
-        let cpus = match &request.cpus {
-            Some(cpus) => cpus.len(),
-            None => cpus::online()?.len(),
-        };
+        let cpus = request.chosen(&cpus::online()?).len();
         let rate = match request.sampling {
             Sampling::Frequency(hz) => Some(hz * cpus as u64),
             Sampling::Period(_) => None,
@@ -70,6 +70,7 @@ impl Capture {
         let started = now();
         events.enable()?;
         Ok(Capture {
+            sampled: events.cpus().collect(),
             events,
             loaded,
             sizes,
@@ -100,7 +101,7 @@ impl Capture {
 
     /// CPUs that are being sampled.
     pub fn cpus(&self) -> Vec<u32> {
-        self.events.cpus()
+        self.events.cpus().collect()
     }
 
     /// Moves counts out of the kernel, for the next [`Capture::drain`] to hand out.
@@ -138,33 +139,52 @@ impl Capture {
     /// Hands out what was counted since the last call. Sampling goes on meanwhile.
     pub fn drain(&mut self) -> Result<RawWindow> {
         self.collect()?;
-        let cpus = self.events.cpus();
-        self.follow_cpus()?;
-        Ok(self.hand_out(cpus))
+        let due = self.events.follow(self.loaded.program.as_fd())?;
+        self.expect(due);
+        let window = self.hand_out();
+        self.sampled = self.events.cpus().collect();
+        Ok(window)
     }
 
-    /// Samples CPUs that came online, and drops those that went.
-    fn follow_cpus(&mut self) -> Result<()> {
+    /// How soon to call [`Capture::follow_cpus`] again, where some may have gone and come back.
+    pub fn follow_again(&self) -> Option<Duration> {
+        self.events.follow_again()
+    }
+
+    /// Samples CPUs that came online, and drops those that went. [`Capture::drain`] does so too; call this in
+    /// between where windows are long.
+    pub fn follow_cpus(&mut self) -> Result<()> {
+        let due = self.events.newly_due().unwrap_or(0);
+        self.expect(due);
         let due = self.events.follow(self.loaded.program.as_fd())?;
-        if let Some(expected) = &mut self.accounting.expected {
-            *expected += due;
-        }
+        self.expect(due);
+        self.sampled.extend(self.events.cpus());
         Ok(())
+    }
+
+    /// Adds to what is due; nothing is where the period varies.
+    fn expect(&mut self, due: u64) {
+        if due > 0 {
+            *self.accounting.expected.get_or_insert(0) += due;
+        }
     }
 
     /// Stops sampling and hands out the rest.
     pub fn finish(mut self) -> Result<RawWindow> {
+        let due = self.events.newly_due().unwrap_or(0);
+        self.expect(due);
+        let due = self.events.drop_gone(&cpus::online()?);
+        self.expect(due);
         self.events.disable()?;
         let ended = now();
         // Two flips read both epochs, and leave no program in either.
         self.collect()?;
         self.collect()?;
         self.ended = ended;
-        let cpus = self.events.cpus();
-        Ok(self.hand_out(cpus))
+        Ok(self.hand_out())
     }
 
-    fn hand_out(&mut self, cpus: Vec<u32>) -> RawWindow {
+    fn hand_out(&mut self) -> RawWindow {
         let (unix, instant) = std::mem::replace(&mut self.started, self.ended);
         let samples = self
             .counts
@@ -189,7 +209,8 @@ impl Capture {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_nanos() as u64),
             duration_ns: self.ended.1.duration_since(instant).as_nanos() as u64,
-            cpus,
+            cpus: self.sampled.iter().copied().collect(),
+            changed_cpus: self.events.take_changed().into_iter().collect(),
             // `bpf_get_stack` stops at the same number, for stacks that went to the spill map.
             max_frames: self.loaded.epochs[0].stacks.value_size() / 8,
         }

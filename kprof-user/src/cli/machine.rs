@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::capture::{Capture, RawWindow, Request};
-use crate::kernel::targets;
 use crate::kernel::threads::Snapshot;
+use crate::kernel::{sampling, targets};
 use crate::profile::Profile;
 use crate::symbolize::{Options, Symbolizer};
 
@@ -14,6 +14,10 @@ use crate::symbolize::{Options, Symbolizer};
 pub(super) trait Sampler {
     /// What was counted since the last call.
     fn drain(&mut self) -> Result<RawWindow>;
+    /// Samples CPUs that came online since, and no longer those that went; draining does so too.
+    fn follow_cpus(&mut self) -> Result<()>;
+    /// How soon to do so again, where that is to be before long.
+    fn follow_again(&self) -> Option<Duration>;
     /// How long the maps have room for.
     fn period(&self) -> Duration;
     /// Stops and hands out the rest.
@@ -36,6 +40,8 @@ pub(super) trait Machine {
     fn namer(&self, options: &Options, ready: bool) -> Result<Box<dyn Namer>>;
     /// CPU time of all threads now.
     fn threads(&self) -> Result<Snapshot>;
+    /// The kernel's limit of samples a second and CPU, now; `None` where it can't be read.
+    fn sample_rate_limit(&self) -> Option<u64>;
     /// Whether any of these processes and threads still runs.
     fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool;
 }
@@ -60,6 +66,10 @@ impl Machine for ThisMachine {
 
     fn threads(&self) -> Result<Snapshot> {
         Snapshot::take()
+    }
+
+    fn sample_rate_limit(&self) -> Option<u64> {
+        sampling::rate_limit()
     }
 
     fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool {
@@ -87,6 +97,14 @@ fn is_zombie(id: u32) -> bool {
 impl Sampler for Capture {
     fn drain(&mut self) -> Result<RawWindow> {
         Capture::drain(self)
+    }
+
+    fn follow_cpus(&mut self) -> Result<()> {
+        Capture::follow_cpus(self)
+    }
+
+    fn follow_again(&self) -> Option<Duration> {
+        Capture::follow_again(self)
     }
 
     fn period(&self) -> Duration {
