@@ -119,19 +119,30 @@ pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
 
 /// Waits until a running kprof has taken this many samples, those included that its filters turn away.
 pub fn wait_for_samples(child: &mut Child, samples: u64) {
-    let folder = format!("/proc/{}/fdinfo", child.id());
+    let folder = format!("/proc/{}", child.id());
     // A debug build takes its time to start on a busy machine.
     wait_until("kprof takes samples", Duration::from_secs(60), || {
         if let Some(status) = child.try_wait().expect("wait for kprof") {
             panic!("kprof ended before it took samples: {status}");
         }
-        program_runs(Path::new(&folder)) >= samples
+        has_events(Path::new(&folder)) && program_runs(Path::new(&folder)) >= samples
     });
 }
 
+/// Whether a process holds perf events. Before it does, kprof opens all BPF programs there are, for their names.
+fn has_events(process: &Path) -> bool {
+    let files = std::fs::read_dir(process.join("fd"));
+    let mut links = files
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|file| std::fs::read_link(file.path()).ok());
+    links.any(|to| to == Path::new("anon_inode:[perf_event]"))
+}
+
 /// Runs of the BPF programs that a process holds: the kernel counts them while kprof measures its own cost.
-fn program_runs(fdinfo: &Path) -> u64 {
-    let Ok(files) = std::fs::read_dir(fdinfo) else {
+fn program_runs(process: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(process.join("fdinfo")) else {
         return 0;
     };
     files
