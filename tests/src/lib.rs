@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 pub use load::Load;
 pub use suite::{Outcome, Skip};
 
+pub mod bpf_objects;
 pub mod burn;
 pub mod firefox;
 pub mod folded;
@@ -23,6 +24,7 @@ pub mod lack;
 mod load;
 pub mod suite;
 pub mod tools;
+pub mod windows;
 
 /// Begins a live test: the guard keeps live tests of one program apart.
 pub fn live() -> Result<MutexGuard<'static, ()>, Skip> {
