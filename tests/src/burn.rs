@@ -82,6 +82,19 @@ impl Burner {
         });
     }
 
+    /// Starts a thread that hardly rests, on one CPU; see [`Burner::pin`].
+    pub fn pinned(name: &str, cpu: u32) -> Burner {
+        let name: &'static str = String::leak(name.to_owned());
+        let names = Vec::leak(vec![name]);
+        Burner::start(names, Duration::from_millis(50), Duration::ZERO).pin(cpu)
+    }
+
+    /// Keeps the thread on one CPU, which must be online. Should that go offline, the kernel lets it run anywhere.
+    pub fn pin(self, cpu: u32) -> Burner {
+        pin(self.tid, cpu);
+        self
+    }
+
     /// CPU time the thread has used, by /proc/TID/schedstat.
     pub fn cpu_time(&self) -> Duration {
         let path = format!("/proc/self/task/{}/schedstat", self.tid);
@@ -132,6 +145,18 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Keeps a thread, 0 for the calling one, on one CPU, which must be online.
+pub fn pin(tid: u32, cpu: u32) {
+    // SAFETY: all zeros is an empty set, CPU_SET writes within it, and the call reads as much as is said.
+    let answer = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu as usize, &mut set);
+        libc::sched_setaffinity(tid as libc::pid_t, size_of_val(&set), &set)
+    };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(answer, 0, "pin a thread to CPU {cpu}: {error}");
 }
 
 /// Gives the calling thread a name.

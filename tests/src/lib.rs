@@ -39,6 +39,7 @@ pub mod share;
 pub mod suite;
 pub mod sysctl;
 pub mod tools;
+pub mod windows;
 
 /// Begins a live test: the guard keeps live tests of one program apart.
 pub fn live() -> Result<MutexGuard<'static, ()>, Skip> {
@@ -140,8 +141,19 @@ pub fn wait_for_samples(child: &mut Child, samples: u64) {
         if let Some(status) = child.try_wait().expect("wait for kprof") {
             panic!("kprof ended before it took samples: {status}");
         }
-        samples_taken(child) >= samples
+        has_events(child) && samples_taken(child) >= samples
     });
+}
+
+/// Whether a process holds perf events. Before it does, kprof opens all BPF programs there are, for their names.
+fn has_events(process: &Child) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", process.id()));
+    let mut links = files
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|file| std::fs::read_link(file.path()).ok());
+    links.any(|to| to == Path::new("anon_inode:[perf_event]"))
 }
 
 /// Samples that a running kprof has taken: runs of the BPF programs that it holds. The kernel counts them while kprof

@@ -18,7 +18,7 @@ pub struct Request {
     pub event: Event,
     /// How often it takes one.
     pub sampling: Sampling,
-    /// CPUs to sample; `None`: all that are online, now and later.
+    /// CPUs to sample whenever they are online; `None`: all.
     pub cpus: Option<Vec<u32>>,
     /// Which tasks' samples count.
     pub filters: Filters,
@@ -26,6 +26,14 @@ pub struct Request {
     pub window: Duration,
     /// Buckets of each stack-trace map; `None`: chosen from the rate of samples.
     pub max_stacks: Option<u32>,
+}
+
+impl Request {
+    /// Of these CPUs, which are online, those to sample.
+    pub(super) fn chosen(&self, online: &[u32]) -> Vec<u32> {
+        let wanted = |cpu: &u32| self.cpus.as_ref().is_none_or(|cpus| cpus.contains(cpu));
+        online.iter().copied().filter(wanted).collect()
+    }
 }
 
 /// Which tasks' samples count. Filters of different kinds narrow; the entries of one kind widen.
@@ -70,6 +78,8 @@ pub struct RawWindow {
     pub duration_ns: u64,
     /// CPUs that were sampled in it.
     pub cpus: Vec<u32>,
+    /// CPUs that came online or went offline in it.
+    pub changed_cpus: Vec<u32>,
     /// Most frames that were kept of a stack; 0: not known.
     pub max_frames: u32,
 }

@@ -1,5 +1,6 @@
 //! A capture from start to finish.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,8 @@ use crate::profile::Accounting;
 pub struct Capture {
     // First, so that a drop stops the events before the maps go.
     events: Events,
+    /// CPUs that were sampled since the last window.
+    sampled: BTreeSet<u32>,
     loaded: Loaded,
     sizes: Sizes,
     grace: Grace,
@@ -42,7 +45,7 @@ pub struct Capture {
     log: super::bpf_log::BpfLog,
 }
 
-/// A point in time, by both clocks.
+/// A point in time, by the clock that can be set and by the one that can't.
 #[derive(Clone, Copy, Debug)]
 struct Moment(SystemTime, Instant);
 
@@ -55,10 +58,7 @@ impl Moment {
 impl Capture {
     /// Loads the programs and starts sampling.
     pub fn start(request: &Request) -> Result<Capture> {
-        let cpus = match &request.cpus {
-            Some(cpus) => cpus.len(),
-            None => cpus::online()?.len(),
-        };
+        let cpus = request.chosen(&cpus::online()?).len();
         let rate = match request.sampling {
             Sampling::Frequency(hz) => Some(hz * cpus as u64),
             Sampling::Period(_) => None,
@@ -70,9 +70,10 @@ impl Capture {
         let grace = Grace::probe()?;
         let cost = Cost::start();
         let events = Events::open(request, loaded.program.as_fd())?;
-        events.enable()?;
         let started = Moment::now();
+        events.enable()?;
         Ok(Capture {
+            sampled: events.cpus().collect(),
             events,
             loaded,
             sizes,
@@ -103,7 +104,7 @@ impl Capture {
 
     /// CPUs that are being sampled.
     pub fn cpus(&self) -> Vec<u32> {
-        self.events.cpus()
+        self.events.cpus().collect()
     }
 
     /// Moves counts out of the kernel, for the next [`Capture::drain`] to hand out.
@@ -112,6 +113,7 @@ impl Capture {
         let next = retired ^ 1;
         self.loaded.cpus.switch(next);
         self.active = next;
+        // Samples from here on are of the next window, however long it takes to read those before.
         self.flipped = Moment::now();
         // The events go on: what they count from here on is the next epoch's.
         let due = self.events.newly_due();
@@ -142,33 +144,52 @@ impl Capture {
     /// Hands out what was counted since the last call. Sampling goes on meanwhile.
     pub fn drain(&mut self) -> Result<RawWindow> {
         self.collect()?;
-        let cpus = self.events.cpus();
-        self.follow_cpus()?;
-        Ok(self.hand_out(cpus, self.flipped))
+        let due = self.events.follow(self.loaded.program.as_fd())?;
+        self.expect(due);
+        let window = self.hand_out(self.flipped);
+        self.sampled = self.events.cpus().collect();
+        Ok(window)
     }
 
-    /// Samples CPUs that came online, and drops those that went.
-    fn follow_cpus(&mut self) -> Result<()> {
+    /// How soon to call [`Capture::follow_cpus`] again, where some may have gone and come back.
+    pub fn follow_again(&self) -> Option<Duration> {
+        self.events.follow_again()
+    }
+
+    /// Samples CPUs that came online, and drops those that went. [`Capture::drain`] does so too; call this in
+    /// between where windows are long.
+    pub fn follow_cpus(&mut self) -> Result<()> {
+        let due = self.events.newly_due().unwrap_or(0);
+        self.expect(due);
         let due = self.events.follow(self.loaded.program.as_fd())?;
-        if let Some(expected) = &mut self.accounting.expected {
-            *expected += due;
-        }
+        self.expect(due);
+        self.sampled.extend(self.events.cpus());
         Ok(())
+    }
+
+    /// Adds to what is due; nothing is where the period varies.
+    fn expect(&mut self, due: u64) {
+        if due > 0 {
+            *self.accounting.expected.get_or_insert(0) += due;
+        }
     }
 
     /// Stops sampling and hands out the rest.
     pub fn finish(mut self) -> Result<RawWindow> {
+        let due = self.events.newly_due().unwrap_or(0);
+        self.expect(due);
+        let due = self.events.drop_gone(&cpus::online()?);
+        self.expect(due);
         self.events.disable()?;
         let ended = Moment::now();
         // Two flips read both epochs, and leave no program in either.
         self.collect()?;
         self.collect()?;
-        let cpus = self.events.cpus();
-        Ok(self.hand_out(cpus, ended))
+        Ok(self.hand_out(ended))
     }
 
     /// `end` is when the samples end that were taken out of the maps.
-    fn hand_out(&mut self, cpus: Vec<u32>, end: Moment) -> RawWindow {
+    fn hand_out(&mut self, end: Moment) -> RawWindow {
         let Moment(unix, instant) = std::mem::replace(&mut self.started, end);
         let samples = self
             .counts
@@ -193,7 +214,8 @@ impl Capture {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| time.as_nanos() as u64),
             duration_ns: end.1.duration_since(instant).as_nanos() as u64,
-            cpus,
+            cpus: self.sampled.iter().copied().collect(),
+            changed_cpus: self.events.take_changed().into_iter().collect(),
             // `bpf_get_stack` stops at the same number, for stacks that went to the spill map.
             max_frames: self.loaded.epochs[0].stacks.value_size() / 8,
         }

@@ -1,5 +1,6 @@
 //! From windows to outputs: raw until the end, or named and printed as they come.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
@@ -25,6 +26,8 @@ pub(super) struct Emitter {
     first_sample_ns: Option<u64>,
     /// Of the whole capture.
     total: Accounting,
+    /// CPUs that came or went in any window.
+    changed_cpus: BTreeSet<u32>,
     /// Windows not named yet.
     raw: RawStore,
     /// The whole capture, as far as it is named.
@@ -49,6 +52,7 @@ impl Emitter {
             namer,
             first_sample_ns: None,
             total: Accounting::default(),
+            changed_cpus: BTreeSet::new(),
             raw: RawStore::default(),
             window_lines: Vec::new(),
             reader: true,
@@ -71,12 +75,18 @@ impl Emitter {
         &self.total
     }
 
+    /// CPUs that came online or went offline so far, ascending.
+    pub(super) fn changed_cpus(&self) -> Vec<u32> {
+        self.changed_cpus.iter().copied().collect()
+    }
+
     /// Takes a window in.
     pub(super) fn add(&mut self, window: RawWindow) -> Result<()> {
         if self.plan.stats_windows.is_some() {
             write_line(&window, &mut self.window_lines);
         }
         self.total.merge(&window.accounting);
+        self.changed_cpus.extend(&window.changed_cpus);
         self.raw.add(window);
         self.namer.look();
         Ok(())
@@ -96,7 +106,12 @@ impl Emitter {
             Err(error) if is_broken_pipe(&error) => self.reader = false,
             Err(error) => return Err(error),
         }
+        let start = self.whole.meta.start_unix_ns;
         self.whole.meta.merge(&window.meta);
+        if start != 0 {
+            // By now the clock may have been set back.
+            self.whole.meta.start_unix_ns = start;
+        }
         // Without files nobody asks for the whole, and a long run need not keep it.
         if !self.plan.outputs.is_empty() || self.plan.stats.is_some() {
             let meta = self.whole.meta.clone();
@@ -173,6 +188,7 @@ impl Emitter {
             start_unix_ns: window.start_unix_ns,
             duration_ns: window.duration_ns,
             cpus: window.cpus.clone(),
+            changed_cpus: window.changed_cpus.clone(),
             accounting: Accounting {
                 user_cpu_ns: own::cpu_ns(),
                 ..window.accounting.clone()

@@ -9,22 +9,39 @@ use crate::capture::Filters;
 use crate::kernel::comm::Patterns;
 use crate::kernel::{cgroup, cpus, targets, threads};
 
-/// The CPUs of a list that are online, and how many are not.
-pub(super) fn chosen_cpus(list: &str) -> Result<(Vec<u32>, usize), Failure> {
+/// CPUs as they were asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ChosenCpus {
+    /// Those that this machine can have.
+    pub(super) cpus: Vec<u32>,
+    /// How many of them are online.
+    pub(super) online: usize,
+    /// How many that were asked for are not, and may never be.
+    pub(super) absent: usize,
+}
+
+/// The CPUs of a list; at least one of them is online.
+pub(super) fn chosen_cpus(list: &str) -> Result<ChosenCpus, Failure> {
     let chosen = cpus::parse_list(list)
         .context("--cpu")
         .map_err(Failure::Usage)?;
     let online = cpus::online()?;
-    let (there, absent): (Vec<u32>, Vec<u32>) =
-        chosen.into_iter().partition(|cpu| online.contains(cpu));
-    if there.is_empty() {
+    let there = chosen.iter().filter(|cpu| online.contains(cpu)).count();
+    if there == 0 {
         let online: Vec<String> = online.iter().map(u32::to_string).collect();
         return Err(Failure::usage(format!(
             "--cpu {list} names no CPU that is online; online are {}",
             online.join(",")
         )));
     }
-    Ok((there, absent.len()))
+    let absent = chosen.len() - there;
+    let possible = cpus::possible()?;
+    let can_be = |cpu: &u32| possible.contains(cpu);
+    Ok(ChosenCpus {
+        cpus: chosen.into_iter().filter(can_be).collect(),
+        online: there,
+        absent,
+    })
 }
 
 /// The filters, checked against what is there.
@@ -118,8 +135,12 @@ mod tests {
 
     #[test]
     fn cpus_that_are_not_online_are_counted() {
-        let (there, absent) = chosen_cpus("0,8190-8191").unwrap();
-        assert_eq!((there, absent), (vec![0], 2));
+        let expected = ChosenCpus {
+            cpus: vec![0],
+            online: 1,
+            absent: 2,
+        };
+        assert_eq!(chosen_cpus("0,8190-8191").unwrap(), expected);
     }
 
     #[test]

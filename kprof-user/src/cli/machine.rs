@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::capture::{Capture, RawWindow, Request};
 use crate::kernel::threads::Snapshot;
-use crate::kernel::{targets, text};
+use crate::kernel::{sampling, targets, text};
 use crate::profile::Profile;
 use crate::symbolize::{Options, Symbolizer};
 
@@ -14,6 +14,10 @@ use crate::symbolize::{Options, Symbolizer};
 pub(super) trait Sampler {
     /// What was counted since the last call.
     fn drain(&mut self) -> Result<RawWindow>;
+    /// Samples CPUs that came online since, and no longer those that went; draining does so too.
+    fn follow_cpus(&mut self) -> Result<()>;
+    /// How soon to do so again, where that is to be before long.
+    fn follow_again(&self) -> Option<Duration>;
     /// How long the maps have room for.
     fn period(&self) -> Duration;
     /// Stops and hands out the rest.
@@ -38,6 +42,8 @@ pub(super) trait Machine {
     fn namer(&self, options: &Options, ready: bool) -> Result<Box<dyn Namer>>;
     /// CPU time of all threads now.
     fn threads(&self) -> Result<Snapshot>;
+    /// The kernel's limit of samples a second and CPU, now; `None` where it can't be read.
+    fn sample_rate_limit(&self) -> Option<u64>;
     /// Whether any of these processes and threads still runs.
     fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool;
 }
@@ -62,6 +68,10 @@ impl Machine for ThisMachine {
 
     fn threads(&self) -> Result<Snapshot> {
         Snapshot::take()
+    }
+
+    fn sample_rate_limit(&self) -> Option<u64> {
+        sampling::rate_limit()
     }
 
     fn any_alive(&self, pids: &[u32], tids: &[u32]) -> bool {
@@ -92,6 +102,14 @@ pub(super) fn state(stat: &str) -> Option<char> {
 impl Sampler for Capture {
     fn drain(&mut self) -> Result<RawWindow> {
         Capture::drain(self)
+    }
+
+    fn follow_cpus(&mut self) -> Result<()> {
+        Capture::follow_cpus(self)
+    }
+
+    fn follow_again(&self) -> Option<Duration> {
+        Capture::follow_again(self)
     }
 
     fn period(&self) -> Duration {

@@ -13,6 +13,7 @@ use crate::capture::own;
 mod args;
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
+mod changes;
 mod doctor;
 mod emit;
 mod failure;

@@ -88,10 +88,11 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         )));
     }
     let chosen = args.cpu.as_deref().map(chosen_cpus).transpose()?;
-    let (cpus, absent) = chosen.unzip();
     let filters = filters(args)?;
-    let online = cpus::online()?.len();
-    let cpu_count = cpus.as_ref().map_or(online, Vec::len) as u64;
+    let cpu_count = match &chosen {
+        Some(chosen) => chosen.online,
+        None => cpus::online()?.len(),
+    } as u64;
     if let Some(vmlinux) = &args.vmlinux {
         std::fs::File::open(vmlinux)
             .with_context(|| format!("read --vmlinux {}", vmlinux.display()))?;
@@ -102,10 +103,15 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
     let window = window(&sampling, cpu_count, duration, args.interval, progress);
 
     let (files, stop) = open(args)?;
-    if let (Some(list), Some(absent @ 1..), false) = (&args.cpu, absent, args.quiet) {
+    let absent = chosen.as_ref().map_or(0, |chosen| chosen.absent);
+    if let (Some(list), 1.., false) = (&args.cpu, absent, args.quiet) {
+        let (are, they, come) = match absent {
+            1 => ("is", "it", "comes"),
+            _ => ("are", "they", "come"),
+        };
         say(format_args!(
-            "{absent} of the CPUs of --cpu {list} {} not online; the others are sampled",
-            if absent == 1 { "is" } else { "are" }
+            "{absent} of the CPUs of --cpu {list} {are} not online; the others are sampled, and {they} too once {they} \
+             {come} online"
         ));
     }
     let pprof = files
@@ -131,7 +137,7 @@ pub(super) fn plan(args: &RecordArgs) -> Result<(Plan, Stop), Failure> {
         request: Request {
             event,
             sampling,
-            cpus,
+            cpus: chosen.map(|chosen| chosen.cpus),
             filters,
             window,
             max_stacks: args.max_stacks,

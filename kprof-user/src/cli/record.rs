@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::args::RecordArgs;
+use super::changes::Changes;
 use super::emit::Emitter;
 use super::failure::Failure;
 use super::machine::{Machine, Sampler, ThisMachine};
@@ -19,6 +20,8 @@ use crate::kernel::{pid_ns, refusal};
 
 /// How often targets and the progress line are looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often CPUs that come and go and the kernel's limits are looked at, however long the windows are.
+const CHANGES: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
@@ -52,6 +55,7 @@ pub(super) fn record(plan: Plan, stop: &Stop, machine: &dyn Machine) -> Result<(
     }
     let mut emitter = Emitter::new(plan, machine)?;
     let request = &emitter.plan().request;
+    let mut changes = Changes::of(request.sampling);
     let capture = machine.start(request)?;
     let started = Instant::now();
     // Only needed to explain an empty result, but then it must be from now.
@@ -61,7 +65,7 @@ pub(super) fn record(plan: Plan, stop: &Stop, machine: &dyn Machine) -> Result<(
     };
     emitter.started(capture.first_sample_ns());
     let mut errors = Vec::new();
-    let end = match sample(capture, started, stop, machine, &mut emitter) {
+    let end = match sample(capture, started, stop, machine, &mut emitter, &mut changes) {
         Ok(end) => end,
         Err(error) => {
             errors.push(error);
@@ -73,6 +77,9 @@ pub(super) fn record(plan: Plan, stop: &Stop, machine: &dyn Machine) -> Result<(
         return Err(Failure::Interrupted);
     }
     note_end(end, &emitter, started);
+    if !emitter.plan().quiet {
+        changes.notes(&emitter.changed_cpus()).iter().for_each(say);
+    }
     let explanation = explain(&emitter, before.as_ref(), machine, started.elapsed());
     errors.extend(emitter.finish(explanation.as_deref()));
     match errors.is_empty() {
@@ -88,6 +95,7 @@ fn sample(
     stop: &Stop,
     machine: &dyn Machine,
     emitter: &mut Emitter,
+    changes: &mut Changes,
 ) -> Result<End> {
     let plan = emitter.plan();
     let deadline = plan.duration.map(|duration| started + duration);
@@ -99,13 +107,14 @@ fn sample(
     let mut told = plan.quiet;
     let mut progress = Progress::new(plan.progress, started, plan.duration);
     let mut windows = Grid::new(started, even_part(plan.request.window, capture.period()));
+    let mut looks = Grid::new(started, CHANGES);
     let mut prints = plan
         .interval
         .filter(|_| emitter.is_streaming())
         .map(|interval| Grid::new(started, interval));
     let end = loop {
         let now = Instant::now();
-        let mut wake = windows.next;
+        let mut wake = windows.next.min(looks.next);
         wake = deadline.map_or(wake, |deadline| wake.min(deadline));
         if targeted || progress.is_on() {
             wake = wake.min(now + LOOK);
@@ -114,6 +123,10 @@ fn sample(
             break End::Signal;
         }
         let now = Instant::now();
+        let look = looks.passed(now).is_some();
+        if look {
+            changes.note_rate_limit(machine.sample_rate_limit());
+        }
         if deadline.is_some_and(|deadline| now >= deadline) {
             break End::Time;
         }
@@ -141,12 +154,20 @@ fn sample(
             {
                 break End::ReaderGone;
             }
+        } else if look {
+            capture
+                .follow_cpus()
+                .context("following the CPUs that are online")?;
+        }
+        if let Some(soon) = capture.follow_again() {
+            looks.next = looks.next.min(Instant::now() + soon);
         }
         progress.show(emitter.accounting());
     };
     progress.clear();
     let due = deadline.map_or(windows.next, |deadline| deadline.min(windows.next));
     let late = Instant::now().saturating_duration_since(due);
+    changes.note_rate_limit(machine.sample_rate_limit());
     let mut rest = capture.finish().context("reading what was sampled last")?;
     rest.accounting.late_ns = late.as_nanos() as u64;
     emitter.add(rest)?;

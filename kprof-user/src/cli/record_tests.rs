@@ -51,6 +51,7 @@ impl Fake {
             start_unix_ns: 1,
             duration_ns: 1,
             cpus: vec![0],
+            changed_cpus: vec![3],
             max_frames: 127,
         }
     }
@@ -65,6 +66,12 @@ impl Sampler for Fake {
     }
     fn finish(self: Box<Self>) -> Result<RawWindow> {
         Ok(self.window())
+    }
+    fn follow_cpus(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn follow_again(&self) -> Option<Duration> {
+        None
     }
     fn period(&self) -> Duration {
         Duration::from_secs(60)
@@ -121,6 +128,9 @@ impl Machine for Fake {
     }
     fn threads(&self) -> Result<Snapshot> {
         Ok(Snapshot::default())
+    }
+    fn sample_rate_limit(&self) -> Option<u64> {
+        None
     }
     fn any_alive(&self, _: &[u32], _: &[u32]) -> bool {
         self.targets_end_at.is_none_or(|end| Instant::now() < end)

@@ -16,6 +16,7 @@ pub(super) struct RawStore {
     start_unix_ns: u64,
     duration_ns: u64,
     cpus: Vec<u32>,
+    changed_cpus: Vec<u32>,
     max_frames: u32,
 }
 
@@ -28,6 +29,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            changed_cpus,
             max_frames,
         } = window;
         for RawSample { key, stack, count } in samples {
@@ -41,9 +43,14 @@ impl RawStore {
             self.start_unix_ns = start_unix_ns;
         }
         self.duration_ns += duration_ns;
-        self.cpus.extend(cpus);
-        self.cpus.sort_unstable();
-        self.cpus.dedup();
+        for (all, new) in [
+            (&mut self.cpus, cpus),
+            (&mut self.changed_cpus, changed_cpus),
+        ] {
+            all.extend(new);
+            all.sort_unstable();
+            all.dedup();
+        }
         self.max_frames = max_frames;
     }
 
@@ -55,6 +62,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            changed_cpus,
             max_frames,
         } = std::mem::take(self);
         let samples = counts
@@ -67,6 +75,7 @@ impl RawStore {
             start_unix_ns,
             duration_ns,
             cpus,
+            changed_cpus,
             max_frames,
         }
     }
@@ -97,6 +106,7 @@ mod tests {
             start_unix_ns: 5 + id,
             duration_ns: 10,
             cpus: vec![1, 0],
+            changed_cpus: vec![id as u32 % 2],
             max_frames: 50,
         };
         let mut store = RawStore::default();
@@ -116,6 +126,7 @@ mod tests {
             (whole.start_unix_ns, whole.duration_ns, whole.cpus),
             (6, 30, vec![0, 1])
         );
+        assert_eq!(whole.changed_cpus, [0, 1]);
         assert_eq!(whole.max_frames, 50);
     }
 }

@@ -27,7 +27,13 @@ pub(super) fn how(meta: &Meta) -> String {
         (None, None) => Ok(()),
     };
     if !meta.cpus.is_empty() {
-        let _ = write!(text, " on {} ({})", cpus(meta), cpu_list(&meta.cpus));
+        let _ = write!(text, " on {} ({}", cpus(meta), cpu_list(&meta.cpus));
+        let sampled = |cpu: &u32| meta.cpus.contains(cpu);
+        let partly: Vec<u32> = meta.changed_cpus.iter().copied().filter(sampled).collect();
+        let _ = match partly.as_slice() {
+            [] => write!(text, ")"),
+            partly => write!(text, "; {} for part of the time)", cpu_list(partly)),
+        };
     }
     if meta.duration_ns > 0 {
         let _ = write!(text, " for {}", seconds(meta.duration_ns));
@@ -47,7 +53,7 @@ pub(super) fn cpus(meta: &Meta) -> String {
 }
 
 /// CPUs as the kernel writes lists of them: `0-3,7`.
-pub(super) fn cpu_list(cpus: &[u32]) -> String {
+pub(crate) fn cpu_list(cpus: &[u32]) -> String {
     let mut sorted = cpus.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -342,6 +348,19 @@ mod tests {
         assert_eq!(cpu_list(&[3, 0, 1, 2, 7]), "0-3,7");
         assert_eq!(cpu_list(&[5]), "5");
         assert_eq!(cpu_list(&[]), "");
+    }
+
+    #[test]
+    fn cpus_that_came_or_went_are_marked() {
+        let mut meta = Meta {
+            cpus: vec![0, 1, 2, 3],
+            ..Meta::default()
+        };
+        assert_eq!(how(&meta), "unknown event on 4 CPUs (0-3)");
+        // CPU 7 came so late that it was not sampled.
+        meta.changed_cpus = vec![1, 2, 7];
+        let text = "unknown event on 4 CPUs (0-3; 1-2 for part of the time)";
+        assert_eq!(how(&meta), text);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) fn meta() -> Meta {
         frequency_hz: Some(99),
         period: None,
         cpus: vec![0, 1],
+        changed_cpus: Vec::new(),
         start_unix_ns: 1_700_000_000_000_000_000,
         duration_ns: 5_000_000_000,
         filters: String::new(),

@@ -87,6 +87,7 @@ fn meta() -> impl Strategy<Value = Meta> {
             event: event.into(),
             frequency_hz,
             cpus: cpus.into_iter().collect(),
+            changed_cpus: vec![time % 5],
             start_unix_ns: time.into(),
             duration_ns: u64::from(time) * 3,
             kernel: "6.18: x".into(),
@@ -213,6 +214,7 @@ proptest! {
         prop_assert_eq!(&left.meta.accounting, &right.meta.accounting);
         prop_assert_eq!(left.meta.duration_ns, right.meta.duration_ns);
         prop_assert_eq!(&left.meta.cpus, &right.meta.cpus);
+        prop_assert_eq!(&left.meta.changed_cpus, &right.meta.changed_cpus);
         prop_assert_eq!(left.total(), a.total() + b.total() + c.total());
         let (ab, ba) = (merged(&a, &b), merged(&b, &a));
         prop_assert_eq!(text(&ab, &ALL), text(&ba, &ALL));

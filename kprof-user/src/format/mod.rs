@@ -20,7 +20,7 @@ pub mod stats;
 pub mod svg;
 pub mod text;
 
-pub(crate) use caption::printable;
+pub(crate) use caption::{cpu_list, printable};
 mod view;
 
 /// A kind of file that kprof writes.

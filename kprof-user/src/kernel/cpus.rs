@@ -9,15 +9,27 @@ const MAX_CPU: u32 = 8191;
 
 /// The CPUs that are online now, ascending.
 pub fn online() -> Result<Vec<u32>> {
-    const PATH: &str = "/sys/devices/system/cpu/online";
-    let text = match std::fs::read_to_string(PATH) {
+    listed("online")
+}
+
+/// The CPUs that may come online while this kernel runs, ascending, with those that are.
+pub fn possible() -> Result<Vec<u32>> {
+    listed("possible")
+}
+
+/// One of the kernel's lists of CPUs (Documentation/admin-guide/cputopology.rst).
+fn listed(which: &str) -> Result<Vec<u32>> {
+    let path = format!("/sys/devices/system/cpu/{which}");
+    let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let Lack { cause, mend, .. } = refusal::no_sys();
-            bail!("cannot tell which CPUs are online: {cause}. {mend}")
+            bail!("cannot tell which CPUs are {which}: {cause}. {mend}")
         }
-        text => text.with_context(|| format!("cannot read {PATH} for the CPUs that are online"))?,
+        text => {
+            text.with_context(|| format!("cannot read {path} for the CPUs that are {which}"))?
+        }
     };
-    parse_list(text.trim()).with_context(|| format!("cannot understand {PATH}"))
+    parse_list(text.trim()).with_context(|| format!("cannot understand {path}"))
 }
 
 /// Parses a list such as `0-3,7` into ascending, distinct numbers.
@@ -90,6 +102,8 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_cpu_online() {
-        assert!(!online().unwrap().is_empty());
+        let (online, possible) = (online().unwrap(), possible().unwrap());
+        assert!(!online.is_empty());
+        assert!(online.iter().all(|cpu| possible.contains(cpu)));
     }
 }

@@ -44,7 +44,11 @@ pub enum Action {
 
 /// The cause of a refusal and its mend, to stand behind "cannot do this: ".
 pub fn explain(error: &io::Error, action: Action) -> String {
-    let Lack { cause, mend, .. } = lack(error, action, &Situation::now());
+    let Lack { cause, mend, .. } = match error.raw_os_error() {
+        // Looking takes memory of the kernel, and at a control group's limit it ends the process that asks for some.
+        Some(libc::ENOMEM) => no_memory(error),
+        _ => lack(error, action, &Situation::now()),
+    };
     format!("{cause}. {mend}")
 }
 

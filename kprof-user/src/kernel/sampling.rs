@@ -8,6 +8,11 @@ use super::sysctl;
 /// interrupts take too long (`kernel.perf_cpu_time_max_percent`).
 pub const MAX_SAMPLE_RATE: &str = "kernel.perf_event_max_sample_rate";
 
+/// That limit as it is now; `None` where it can't be read.
+pub fn rate_limit() -> Option<u64> {
+    u64::try_from(sysctl::read(MAX_SAMPLE_RATE)?).ok()
+}
+
 /// How often a sample is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
@@ -20,9 +25,7 @@ pub enum Sampling {
 impl Sampling {
     /// Refuses what the kernel would refuse, with the limit and the command that raises it.
     pub fn check(&self) -> Result<()> {
-        self.check_against(
-            sysctl::read(MAX_SAMPLE_RATE).and_then(|limit| u64::try_from(limit).ok()),
-        )
+        self.check_against(rate_limit())
     }
 
     fn check_against(&self, limit: Option<u64>) -> Result<()> {

@@ -118,6 +118,9 @@ pub struct Meta {
     pub period: Option<u64>,
     /// CPUs sampled.
     pub cpus: Vec<u32>,
+    /// CPUs that came online or went offline meanwhile: those sampled were so for part of the time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_cpus: Vec<u32>,
     /// Start, nanoseconds since 1970.
     pub start_unix_ns: u64,
     /// Wall-clock time covered, nanoseconds.
@@ -150,6 +153,7 @@ impl Meta {
                 start_unix_ns: self.start_unix_ns,
                 duration_ns: self.duration_ns,
                 cpus: std::mem::take(&mut self.cpus),
+                changed_cpus: std::mem::take(&mut self.changed_cpus),
                 ..other.clone()
             };
         }
@@ -158,9 +162,14 @@ impl Meta {
             (a, b) => a.min(b),
         };
         self.duration_ns = self.duration_ns.saturating_add(other.duration_ns);
-        self.cpus.extend(&other.cpus);
-        self.cpus.sort_unstable();
-        self.cpus.dedup();
+        for (all, new) in [
+            (&mut self.cpus, &other.cpus),
+            (&mut self.changed_cpus, &other.changed_cpus),
+        ] {
+            all.extend_from_slice(new);
+            all.sort_unstable();
+            all.dedup();
+        }
         self.accounting.merge(&other.accounting);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kprof_ebpf::{Config, CountSlot, CpuState, Key, MAX_FRAMES, SpillStack};
 
 use super::Request;
@@ -68,12 +68,10 @@ impl Loaded {
 }
 
 fn try_load(request: &Request, sizes: &Sizes, config: &Config) -> Result<Loaded> {
-    let possible = possible_cpus()?;
+    // One more than the highest number a CPU can ever have here.
+    let possible = cpus::possible()?.last().map_or(1, |last| last + 1);
     // A tracepoint's program runs on all CPUs, but turns away those not asked for before it counts.
-    let sampled = match &request.cpus {
-        Some(cpus) => cpus.clone(),
-        None => cpus::online()?,
-    };
+    let sampled = request.chosen(&cpus::online()?);
     let tables = sampled.len() as u32;
     let entries_of_counts = CountTables::entries(tables, sizes.slots)?;
     let mut object = Object::parse()?;
@@ -125,15 +123,6 @@ fn entries(name: &str, request: &Request, sizes: &Sizes) -> Option<u32> {
             .map_or(1, |last| last + 1),
         _ => return None,
     })
-}
-
-/// One more than the highest number a CPU can ever have here.
-fn possible_cpus() -> Result<u32> {
-    const PATH: &str = "/sys/devices/system/cpu/possible";
-    let text = std::fs::read_to_string(PATH)
-        .with_context(|| format!("cannot read {PATH} for the CPUs that may come"))?;
-    let cpus = cpus::parse_list(text.trim())?;
-    Ok(cpus.last().map_or(1, |last| last + 1))
 }
 
 fn epoch_maps(maps: &Maps, letter: &str) -> Result<EpochMaps> {

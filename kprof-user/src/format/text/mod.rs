@@ -183,11 +183,19 @@ fn contexts(text: &mut Text, profile: &Profile) {
     let rest = whole_samples - (accounting.seen + skipped) as f64;
     // Up to one percent is the rounding of the sampling period.
     if accounting.seen > 0 && rest > whole_samples / 100.0 {
-        let note = match meta.timer_driven {
-            true => "none was due: the timer ran late, or the host took the CPU",
-            false => "none was due: CPUs halted",
+        let offline = match meta.changed_cpus.is_empty() {
+            true => "",
+            false => "CPUs were offline, ",
         };
-        row("no sample", rest as u64, note);
+        let why = match meta.timer_driven {
+            true => "the timer ran late or was throttled, or the host took the CPU",
+            false => "CPUs halted",
+        };
+        row(
+            "no sample",
+            rest as u64,
+            &format!("none was due: {offline}{why}"),
+        );
     }
     text.gap();
 }

@@ -226,6 +226,19 @@ pub fn low_sample_rate(limit: i64) -> Lack {
     )
 }
 
+/// The kernel's limit of the sampling rate was lowered under a capture.
+pub fn lowered_sample_rate(hz: u64, limit: u64) -> Lack {
+    lack(
+        format!(
+            "kernel.perf_event_max_sample_rate fell to {limit} while {hz} samples a second were asked for"
+        ),
+        "the kernel held samples back, so that times and shares are too small, by an unknown amount",
+        format!(
+            "Give --freq {limit} or less, or: `sudo sysctl -w kernel.perf_event_max_sample_rate=100000`"
+        ),
+    )
+}
+
 /// The PMU's interrupts can be held off.
 pub fn no_nmi() -> Lack {
     lack(
