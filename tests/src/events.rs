@@ -49,9 +49,11 @@ impl EventCounts {
         };
         let mut due = 0;
         for mut event in &self.0 {
-            let mut count = [0; 8];
-            event.read_exact(&mut count).expect("read a perf event");
-            due += u64::from_ne_bytes(count) / period;
+            // The count, and for how long the event was enabled.
+            let mut words = [0; 16];
+            event.read_exact(&mut words).expect("read a perf event");
+            let (count, _) = words.split_first_chunk().expect("8 bytes");
+            due += u64::from_ne_bytes(*count) / period;
         }
         due
     }

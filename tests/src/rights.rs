@@ -76,6 +76,14 @@ pub fn limit_locked_memory(command: &mut Command, bytes: libc::rlim_t) {
     unsafe { command.pre_exec(move || set_locked_memory(bytes)) };
 }
 
+/// Whether this kernel, at this level of `kernel.perf_event_paranoid`, leaves perf events to CAP_SYS_ADMIN, where
+/// others are content with CAP_PERFMON. Debian's own patch does so at the levels over 2: seen on its kernels from 5.10
+/// to 7.3.
+pub fn perf_takes_admin(level: i64) -> bool {
+    let version = std::fs::read_to_string("/proc/version").expect("the kernel's version");
+    level > 2 && version.to_lowercase().contains("debian")
+}
+
 /// Lifts the limit of locked memory of this process, where it may.
 pub fn lift_locked_memory() {
     // Not needed from Linux 5.11 on.

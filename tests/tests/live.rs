@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kprof_tests::burn::Burner;
 use kprof_tests::{
     Load, Outcome, expect_success, firefox, folded, identity, json, kprof, live, run,
-    run_on_terminal, share, stdout, tools,
+    run_on_terminal, share, stdout, suite, tools,
 };
 
 kprof_tests::suite![
@@ -47,7 +47,7 @@ fn ksoftirqd_is_in_net_rx_action_in_every_output() -> Outcome {
         "--comm",
         thread,
         "-d",
-        "4",
+        suite::by_speed("4", "2"),
         "-F",
         "499",
         "--stats",
@@ -205,7 +205,7 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
         Duration::from_millis(37),
         Duration::from_millis(29),
     );
-    let lines = share::check(&burner, Duration::from_secs(6), &[]);
+    let lines = share::check(&burner, Duration::from_secs(suite::by_speed(6, 4)), &[]);
     let reading = folded::through(&lines, "vfs_read") as f64 / folded::total(&lines) as f64;
     assert!(
         reading > 0.9,
@@ -226,14 +226,6 @@ fn exact_windows(interval: &str, duration: &str, enough: usize) -> (u64, u64) {
         }
     }
     panic!("only {windows} windows in 8 captures");
-}
-
-/// How many windows to look at: fewer in a guest, whose CPUs are a tenth as fast.
-fn windows(natively: usize, in_guest: usize) -> usize {
-    match std::env::var_os(kprof_tests::suite::OWN_MACHINE) {
-        Some(_) => in_guest,
-        None => natively,
-    }
 }
 
 /// One such capture: windows, samples, spilled samples.
@@ -288,7 +280,8 @@ fn exact_capture(interval: &str, duration: &str) -> (usize, u64, u64) {
 fn the_accounting_is_exact_in_windows_of_50_ms() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 100)?;
-    let (seen, spilled) = exact_windows("50ms", "6s", windows(200, 40));
+    let (duration, enough) = suite::by_speed(("6s", 200), ("3s", 40));
+    let (seen, spilled) = exact_windows("50ms", duration, enough);
     assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
     Ok(())
 }
@@ -297,7 +290,8 @@ fn the_accounting_is_exact_in_windows_of_50_ms() -> Outcome {
 fn a_drain_waits_for_programs_that_still_run() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 100)?;
-    let (seen, _) = exact_windows("1ms", "8s", windows(50, 20));
+    let (duration, enough) = suite::by_speed(("8s", 50), ("3s", 20));
+    let (seen, _) = exact_windows("1ms", duration, enough);
     assert!(seen > 1000, "only {seen} samples");
     Ok(())
 }
@@ -305,7 +299,7 @@ fn a_drain_waits_for_programs_that_still_run() -> Outcome {
 fn every_name_is_one_of_kallsyms() -> Outcome {
     let _live = live()?;
     let _load = Load::start("syscalls", 20)?;
-    let output = run(&["-F", "999", "-d", "3", "--show-idle"]);
+    let output = run(&["-F", "999", "-d", suite::by_speed("3", "2"), "--show-idle"]);
     expect_success(&output);
     let known = folded::kallsyms();
     let lines = folded::parse(&stdout(&output));

@@ -78,14 +78,9 @@ impl Settings {
         }
     }
 
-    /// Debian's own patch leaves the levels over 2 to CAP_SYS_ADMIN: seen on its kernels 5.10, 6.1 and 6.12.
     fn take_admin(self) -> bool {
-        self.paranoid > 2 && has_old_patch()
+        rights::perf_takes_admin(self.paranoid)
     }
-}
-
-fn has_old_patch() -> bool {
-    is("5.10.") || is("6.1.") || is("6.12.")
 }
 
 /// Whether the running kernel's release begins so.

@@ -3,7 +3,7 @@
 //! With a single bucket nearly every sample takes this way.
 
 use kprof_tests::folded::{self, Line};
-use kprof_tests::{Load, Outcome, expect_success, identity, json, live, run};
+use kprof_tests::{Load, Outcome, expect_success, identity, json, live, run, suite};
 
 kprof_tests::suite![
     every_stack_is_kept_when_all_buckets_are_taken,
@@ -15,8 +15,9 @@ fn capture_with_one_bucket(more: &[&str]) -> Vec<Line> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("k.folded");
     let stats = folder.path().join("k.stats");
-    let mut arguments = vec!["-F", "4999", "-d", "4", "-i", "100ms", "-q", "--show-user"];
+    let mut arguments = vec!["-F", "4999", "-i", "100ms", "-q", "--show-user"];
     arguments.extend(["--show-idle", "--max-stacks", "1"]);
+    arguments.extend(["-d", suite::by_speed("4", "2")]);
     arguments.extend(["-o", file.to_str().unwrap()]);
     arguments.extend(["--stats", stats.to_str().unwrap()]);
     arguments.extend(more);

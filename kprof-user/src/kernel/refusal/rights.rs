@@ -104,8 +104,8 @@ pub(super) fn security_module(error: &io::Error) -> Lack {
     )
 }
 
-/// Debian's kernels, 6.12 too, take more than `CAP_PERFMON` where `kernel.perf_event_paranoid` is over 2, as it is
-/// there by default: its own patch asks for `CAP_SYS_ADMIN` (`perf_event_open`, kernel/events/core.c).
+/// Debian's kernels, from 5.10 to 7.3, take more than `CAP_PERFMON` where `kernel.perf_event_paranoid` is over 2, as it
+/// is there by default: its own patch asks for `CAP_SYS_ADMIN` (`perf_event_open`, kernel/events/core.c).
 pub fn paranoid(level: i64) -> Lack {
     lack(
         format!(
