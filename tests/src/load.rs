@@ -1,13 +1,14 @@
 //! Loads on the running kernel.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::{Skip, program, signal, wait};
+use crate::{Skip, program, signal, suite, wait};
 
 /// A load by `cargo xtask load`; ends when dropped.
 #[derive(Debug)]
@@ -25,13 +26,23 @@ impl Load {
     pub fn start(name: &str, seconds: u64) -> Result<Load, Skip> {
         static PATH: OnceLock<PathBuf> = OnceLock::new();
         let path = PATH.get_or_init(|| program("KPROF_XTASK", "xtask", "xtask"));
-        let mut child = std::process::Command::new(path)
+        let mut command = std::process::Command::new(path);
+        command
             .args(["load", name, "--seconds", &seconds.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the load");
+            .stderr(Stdio::piped());
+        // A load has as many threads as it likes. So that kprof, which competes with them, gets on in a guest as well,
+        // they are the first to wait there; no CPU gets any more idle by that.
+        let nice = suite::by_speed(0, 10);
+        // SAFETY: only nice(2) is called between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                libc::nice(nice);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().expect("start the load");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, receiver) = mpsc::channel();
         // Reads to the end, so that the pipe never fills.

@@ -17,49 +17,55 @@ pub(crate) const SUITES: [&str; 5] = [
 struct Entry {
     label: &'static str,
     cpus: u32,
-    /// Whether it runs the [`LONG`] suites too.
-    long: bool,
+    /// Test programs that only some kernels run, this one among them.
+    own: &'static [&'static str],
     /// More words for its command line.
     words: &'static str,
 }
 
-const fn entry(label: &'static str, cpus: u32) -> Entry {
+const fn entry(label: &'static str, cpus: u32, own: &'static [&'static str]) -> Entry {
     Entry {
         label,
         cpus,
-        long: false,
+        own,
         words: "",
     }
 }
 
 impl Entry {
-    const fn long(self) -> Entry {
-        Entry { long: true, ..self }
-    }
-
     const fn words(self, words: &'static str) -> Entry {
         Entry { words, ..self }
     }
 }
 
-/// The matrix. The oldest kernel, the newest, the one with PREEMPT_RT, and those with the fewest and the most CPUs run
-/// all suites. With `nohz_full` the kernel refuses the usual way to wait for a grace period.
+/// The matrix. A test program that no kernel names runs on all of them; the others take too long for that in emulation,
+/// and run where kernels differ in what they test, at the ends of the matrix or where there is time. With `nohz_full`
+/// the kernel refuses the usual way to wait for a grace period.
 const MATRIX: [Entry; 11] = [
-    entry("5.10", 2).long(),
-    entry("6.1", 1).long(),
-    entry("6.12", 4),
-    entry("6.12-rt", 2).long(),
-    entry("6.12-generic", 2),
-    entry("6.16", 2),
-    entry("6.18", 8).long(),
-    entry("7.0", 2),
-    entry("7.1", 2).words("nohz_full=1"),
-    entry("7.2", 2),
-    entry("7.3", 4).long(),
+    entry(
+        "5.10",
+        2,
+        &[
+            "code_loaded_later",
+            "container",
+            "control_groups",
+            "data_path",
+            "machine_changes",
+            "machine_rights",
+            "stack_limit",
+        ],
+    ),
+    entry("6.1", 1, &["faults", "pid_namespace"]),
+    entry("6.12", 4, &["machine_changes"]),
+    entry("6.12-rt", 2, &["data_path", "no_type_information"]),
+    entry("6.12-generic", 2, &["code_loaded_later"]),
+    entry("6.16", 2, &["pid_namespace"]),
+    entry("6.18", 8, &["machine_changes"]),
+    entry("7.0", 2, &["faults", "stack_limit"]),
+    entry("7.1", 2, &["container", "no_type_information"]).words("nohz_full=1"),
+    entry("7.2", 2, &["control_groups"]),
+    entry("7.3", 4, &["code_loaded_later", "machine_rights"]),
 ];
-
-/// Suites that take minutes in a guest.
-const LONG: [&str; 2] = ["data_path", "machine_rights"];
 
 /// CPUs of a guest whose kernel is not in the matrix.
 const CPUS: u32 = 2;
@@ -111,13 +117,13 @@ impl Kernel {
         self.entry().map_or("", |entry| entry.words)
     }
 
-    /// The test programs that it runs, of all that there are. One that is not in the matrix runs them all.
+    /// The test programs that it runs, of all that there are. A kernel that is not in the matrix runs them all.
     pub(crate) fn suites(&self, all: &[String]) -> Vec<String> {
-        let long = self.entry().is_none_or(|entry| entry.long);
-        all.iter()
-            .filter(|name| long || !LONG.contains(&name.as_str()))
-            .cloned()
-            .collect()
+        let own = self.entry().map(|entry| entry.own);
+        let runs = |name: &&String| {
+            own.is_none_or(|own| own.contains(&name.as_str())) || is_for_all(name.as_str())
+        };
+        all.iter().filter(runs).cloned().collect()
     }
 
     fn entry(&self) -> Option<Entry> {
@@ -146,6 +152,11 @@ impl Kernel {
         let numbers = numbers(version);
         !flavoured && numbers.len() > 2 && (numbers[0], numbers[1]) == self.series
     }
+}
+
+/// Whether a test program runs on every kernel of the matrix.
+fn is_for_all(suite: &str) -> bool {
+    !MATRIX.iter().any(|entry| entry.own.contains(&suite))
 }
 
 /// All numbers in a text, in order.
@@ -220,6 +231,24 @@ mod tests {
         assert_eq!(found("6.1").as_deref(), Some("6.1.0-50-cloud-amd64"));
         assert_eq!(found("6.11"), None);
         assert_eq!(found("7.12"), None);
+    }
+
+    #[test]
+    fn what_no_kernel_names_runs_on_all() {
+        let all = ["data_path", "live", "new"].map(str::to_owned);
+        let suites = |kernel: &str| kernel.parse::<Kernel>().unwrap().suites(&all);
+        assert_eq!(suites("7.2"), ["live", "new"]);
+        assert_eq!(suites("5.10"), all);
+        assert_eq!(suites("6.17"), all);
+    }
+
+    #[test]
+    fn the_matrix_names_test_programs_that_there_are() {
+        let tests = crate::host::root().join("tests");
+        let manifest = std::fs::read_to_string(tests.join("Cargo.toml")).unwrap();
+        for suite in super::MATRIX.iter().flat_map(|entry| entry.own) {
+            assert!(manifest.contains(&format!("name = \"{suite}\"")), "{suite}");
+        }
     }
 
     #[test]

@@ -130,8 +130,8 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         return command::run(&fleet, &args.options, &args.command);
     }
     let start = Instant::now();
-    let (fleet, suites) = cache.prepare(&wanted, args.update, true)?;
-    let rows = tests::run(&fleet, &args.options, &suites, &args.suite)?;
+    let (mut fleet, suites) = cache.prepare(&wanted, args.update, true)?;
+    let rows = tests::run(&mut fleet, &args.options, &suites, &args.suite)?;
     print!("\n{}", report::table(&rows));
     println!(
         "\n{}; {:.0} s in all; logs: {}",
@@ -159,8 +159,8 @@ pub(crate) fn test() -> anyhow::Result<Vec<Row>> {
     let options = <Options as clap::FromArgMatches>::from_arg_matches(
         &options.try_get_matches_from(["vm"])?,
     )?;
-    let (fleet, suites) = cache.prepare(&Kernel::matrix(), false, true)?;
-    let rows = tests::run(&fleet, &options, &suites, &[])?;
+    let (mut fleet, suites) = cache.prepare(&Kernel::matrix(), false, true)?;
+    let rows = tests::run(&mut fleet, &options, &suites, &[])?;
     print!("\n{}", report::table(&rows));
     Ok(rows)
 }

@@ -14,6 +14,8 @@ pub(crate) struct Row {
     pub(crate) kernel: Kernel,
     pub(crate) release: String,
     pub(crate) cpus: u32,
+    /// The test programs that it ran.
+    pub(crate) suites: Vec<String>,
     pub(crate) tally: Tally,
     /// Test programs that failed.
     pub(crate) failed: Vec<String>,
@@ -108,28 +110,37 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
             row.result()
         );
     }
-    text.push('\n');
+    text.push_str("\nTest programs, in [tests](../tests/tests), and where they ran:\n\n");
+    for (suite, kernels) in gather(rows, |row| &row.suites) {
+        let _ = writeln!(text, "- `{suite}` on {kernels}");
+    }
+    text.push_str("\nTests that were skipped, and why:\n\n");
     for (skip, kernels) in skips(rows) {
-        let _ = writeln!(text, "- skipped on {kernels}: {skip}");
+        let _ = writeln!(text, "- on {kernels}: {skip}");
     }
     text
 }
 
 /// Each skipped test with its reason, and where that was.
 pub(crate) fn skips(rows: &[Row]) -> Vec<(&str, String)> {
-    let mut skips: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    gather(rows, |row| &row.tally.skipped)
+}
+
+/// All that the rows have, each with the kernels that have it.
+fn gather(rows: &[Row], of: impl Fn(&Row) -> &Vec<String>) -> Vec<(&str, String)> {
+    let mut kernels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in rows {
-        for skip in &row.tally.skipped {
-            skips.entry(skip).or_default().push(row.kernel.to_string());
+        for one in of(row) {
+            kernels.entry(one).or_default().push(row.kernel.to_string());
         }
     }
     let which = |kernels: Vec<String>| match kernels.len() == rows.len() {
         true => "every kernel".to_owned(),
         false => kernels.join(", "),
     };
-    skips
+    kernels
         .into_iter()
-        .map(|(skip, kernels)| (skip, which(kernels)))
+        .map(|(one, kernels)| (one, which(kernels)))
         .collect()
 }
 
@@ -145,6 +156,7 @@ mod tests {
             kernel: label.parse().unwrap(),
             release: format!("{label}.1-amd64"),
             cpus: 2,
+            suites: vec!["live".to_owned()],
             tally,
             failed: failed.iter().map(|&name| name.to_owned()).collect(),
             end,
@@ -189,5 +201,9 @@ mod tests {
         assert!(lines[2].ends_with("FAILED: live (exit code 101)"));
         assert!(lines[3].ends_with("STOPPED: RCU is stalled"));
         assert_eq!(lines[4], "skipped on 5.10, 6.12-rt: a: no go");
+        let text = markdown(&rows);
+        for line in ["- `live` on every kernel", "- on 5.10, 6.12-rt: a: no go"] {
+            assert!(text.lines().any(|l| l == line), "{text}");
+        }
     }
 }

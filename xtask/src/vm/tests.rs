@@ -1,19 +1,22 @@
 //! The live tests on each kernel.
 
+use std::cmp::Reverse;
+
 use anyhow::bail;
 
 use super::Options;
 use super::fleet::Fleet;
 use super::guest::Work;
+use super::kernels::Image;
 use super::matrix::Kernel;
 use super::offers;
 use super::report::Row;
 use crate::host::say;
 use crate::tally::Tally;
 
-/// Runs these test programs, or those that each kernel's row of the matrix has.
+/// Runs the chosen test programs, or those that each kernel of the matrix has; the kernels with most of them first.
 pub(super) fn run(
-    fleet: &Fleet,
+    fleet: &mut Fleet,
     options: &Options,
     all: &[String],
     chosen: &[String],
@@ -28,6 +31,8 @@ pub(super) fn run(
         [] => kernel.suites(all),
         chosen => chosen.to_vec(),
     };
+    let most = |image: &Image| Reverse(suites(&image.kernel).len());
+    fleet.images.sort_by_key(most);
     say(format_args!("testing on {} kernels", fleet.images.len()));
     let many = fleet.images.len() > 1;
     let ended = fleet.run(
@@ -47,6 +52,7 @@ pub(super) fn run(
         tally.close();
         rows.push(Row {
             cpus: options.cpus_of(&image.kernel),
+            suites: suites(&image.kernel),
             kernel: image.kernel,
             release: image.release,
             tally,
