@@ -280,7 +280,7 @@ fn exact_capture(interval: &str, duration: &str) -> (usize, u64, u64) {
 fn the_accounting_is_exact_in_windows_of_50_ms() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 100)?;
-    let (duration, enough) = suite::by_speed(("6s", 200), ("3s", 40));
+    let (duration, enough) = suite::by_speed(("6s", 200), ("3s", 20));
     let (seen, spilled) = exact_windows("50ms", duration, enough);
     assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
     Ok(())

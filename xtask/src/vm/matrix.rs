@@ -57,14 +57,14 @@ const MATRIX: [Entry; 11] = [
     ),
     entry("6.1", 1, &["faults", "pid_namespace"]),
     entry("6.12", 4, &["machine_changes"]),
-    entry("6.12-rt", 2, &["data_path", "no_type_information"]),
+    entry("6.12-rt", 2, &["no_type_information"]),
     entry("6.12-generic", 2, &["code_loaded_later"]),
-    entry("6.16", 2, &["pid_namespace"]),
+    entry("6.16", 2, &["container"]),
     entry("6.18", 8, &["machine_changes"]),
-    entry("7.0", 2, &["faults", "stack_limit"]),
-    entry("7.1", 2, &["container", "no_type_information"]).words("nohz_full=1"),
+    entry("7.0", 2, &["stack_limit"]),
+    entry("7.1", 2, &["no_type_information"]).words("nohz_full=1"),
     entry("7.2", 2, &["control_groups"]),
-    entry("7.3", 4, &["code_loaded_later", "machine_rights"]),
+    entry("7.3", 2, &["code_loaded_later", "machine_rights"]),
 ];
 
 /// CPUs of a guest whose kernel is not in the matrix.
