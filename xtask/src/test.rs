@@ -88,7 +88,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             false => step("tests on other kernels, in QEMU", &mut || {
                 on_other_kernels(&mut tally)
             }),
-            true => tally.skipped.push("other kernels: --this-kernel leaves them out".to_owned()),
+            true => tally
+                .skipped
+                .push("other kernels: --this-kernel leaves them out".to_owned()),
         }
         let mut skipped = None;
         step("fuzzing, in short", &mut || {

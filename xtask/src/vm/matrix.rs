@@ -55,7 +55,7 @@ const MATRIX: [Entry; 11] = [
             "stack_limit",
         ],
     ),
-    entry("6.1", 1, &["faults", "pid_namespace"]),
+    entry("6.1", 1, &["faults", "outputs", "pid_namespace"]),
     entry("6.12", 4, &["machine_changes"]),
     entry("6.12-rt", 2, &["no_type_information"]),
     entry("6.12-generic", 2, &["code_loaded_later"]),
