@@ -56,7 +56,7 @@ const MATRIX: [Entry; 11] = [
         ],
     ),
     entry("6.1", 1, &["faults", "outputs", "pid_namespace"]),
-    entry("6.12", 4, &["machine_changes"]),
+    entry("6.12", 4, &[]),
     entry("6.12-rt", 2, &["no_type_information"]),
     entry("6.12-generic", 2, &["code_loaded_later"]),
     entry("6.16", 2, &["container"]),
@@ -64,7 +64,7 @@ const MATRIX: [Entry; 11] = [
     entry("7.0", 2, &["stack_limit"]),
     entry("7.1", 2, &["no_type_information"]).words("nohz_full=1"),
     entry("7.2", 2, &["control_groups"]),
-    entry("7.3", 2, &["code_loaded_later", "machine_rights"]),
+    entry("7.3", 2, &["machine_rights"]),
 ];
 
 /// CPUs of a guest whose kernel is not in the matrix.
