@@ -107,12 +107,12 @@ fn a_known_path_has_the_share_that_proc_says() -> Outcome {
     Ok(())
 }
 
-/// Captures at 4,999 Hz in windows of this length, again and again until there were this many: a slow machine drains
-/// fewer than fit in a capture. Checks the accounting of each; returns the samples and how many of these spilled.
-fn exact_windows(interval: &str, duration: &str, enough: usize) -> (u64, u64) {
+/// Captures with these flags, again and again until there were so many windows: a slow machine drains fewer than fit in
+/// a capture. Checks the accounting of each; returns the samples and how many of these spilled.
+fn exact_windows(flags: &[&str], enough: usize) -> (u64, u64) {
     let (mut windows, mut seen, mut spilled) = (0, 0, 0);
     for _ in 0..8 {
-        let (more, samples, taken) = exact_capture(interval, duration);
+        let (more, samples, taken) = exact_capture(flags);
         (windows, seen, spilled) = (windows + more, seen + samples, spilled + taken);
         if windows >= enough {
             return (seen, spilled);
@@ -122,24 +122,12 @@ fn exact_windows(interval: &str, duration: &str, enough: usize) -> (u64, u64) {
 }
 
 /// One such capture: windows, samples, spilled samples.
-fn exact_capture(interval: &str, duration: &str) -> (usize, u64, u64) {
+fn exact_capture(flags: &[&str]) -> (usize, u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("windows.jsonl");
-    let output = run(&[
-        "-F",
-        "4999",
-        "-i",
-        interval,
-        "-d",
-        duration,
-        "--show-user",
-        "--show-idle",
-        "-o",
-        "/dev/null",
-        "-q",
-        "--stats-windows",
-        path.to_str().unwrap(),
-    ]);
+    let all = ["--show-user", "--show-idle", "-o", "/dev/null", "-q"];
+    let file = ["--stats-windows", path.to_str().unwrap()];
+    let output = run(&[flags, &all, &file].concat());
     expect_success(&output);
     let text = std::fs::read_to_string(&path).unwrap();
     let windows: Vec<serde_json::Value> = text
@@ -174,17 +162,20 @@ fn the_accounting_is_exact_in_windows_of_50_ms() -> Outcome {
     let _live = live()?;
     let _load = Load::start("many-stacks", 100)?;
     let (duration, enough) = suite::by_speed(("6s", 200), ("3s", 20));
-    let (seen, spilled) = exact_windows("50ms", duration, enough);
+    let flags = ["-F", "4999", "-i", "50ms", "-d", duration];
+    let (seen, spilled) = exact_windows(&flags, enough);
     assert!(spilled > 0, "no stack met a taken bucket in {seen} samples");
     Ok(())
 }
 
-/// Drains as often as can be: each is one more chance to read maps that a program still writes to.
+/// Drains as often as can be, while the program runs at each system call and all CPUs make nothing else: at nearly each
+/// drain it runs on some CPU, and would still write to the maps that are read.
 fn a_drain_waits_for_programs_that_still_run() -> Outcome {
     let _live = live()?;
-    let _load = Load::start("many-stacks", 100)?;
-    let (duration, enough) = suite::by_speed(("8s", 50), ("3s", 20));
-    let (seen, _) = exact_windows("1ms", duration, enough);
+    let _load = Load::start("syscalls", 100)?;
+    let (duration, enough) = suite::by_speed(("5s", 100), ("3s", 40));
+    let flags = ["-e", "raw_syscalls:sys_enter", "--period", "1", "-i", "1ms"];
+    let (seen, _) = exact_windows(&[&flags[..], &["-d", duration]].concat(), enough);
     assert!(seen > 1000, "only {seen} samples");
     Ok(())
 }
