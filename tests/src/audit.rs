@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::events::EventCounts;
 use crate::folded::{self, Line};
-use crate::{json, kprof, signal, wait, wait_for_samples};
+use crate::{json, kprof, signal, wait, wait_for_samples, windows};
 
 /// How long kprof may take to write what it has, on the slowest machine.
 const WRITING: Duration = Duration::from_secs(60);
@@ -97,10 +97,7 @@ impl Audited {
         let books = Books {
             total: Account::of(&json(&at("k.stats"))),
             stats: json(&at("k.stats")),
-            windows: text("k.jsonl")
-                .lines()
-                .map(|line| Account::of(&serde_json::from_str(line).expect("a line of JSON")))
-                .collect(),
+            windows: windows::read(&at("k.jsonl")),
             lines: folded::parse(&text("k.folded")),
             report: text("k.txt"),
             said: self.said(),
@@ -135,6 +132,8 @@ pub struct Account {
     pub spilled: u64,
     /// How late the drain was.
     pub late: Duration,
+    /// Windows only: when it began, by the clock that can be set, since 1970.
+    pub start: Duration,
     /// Time covered.
     pub duration: Duration,
     /// Windows only: distinct threads, names and stacks.
@@ -144,7 +143,8 @@ pub struct Account {
 }
 
 impl Account {
-    fn of(json: &Value) -> Account {
+    /// From what `--stats` or a line of `--stats-windows` says.
+    pub fn of(json: &Value) -> Account {
         let maybe = |field: &str| json[field].as_u64();
         let n = |field: &str| maybe(field).unwrap_or_else(|| panic!("no {field} in {json}"));
         let lost = json["lost"].as_object().expect("losses by reason");
@@ -159,6 +159,7 @@ impl Account {
             expected: maybe("expected"),
             spilled: n("spilled"),
             late: Duration::from_nanos(n("late_ns")),
+            start: Duration::from_nanos(maybe("start_unix_ns").unwrap_or(0)),
             duration: Duration::from_nanos(n("duration_ns")),
             keys: maybe("keys").unwrap_or(0),
             sum_of_counts: maybe("sum_of_counts"),
@@ -181,8 +182,9 @@ impl Account {
         due.saturating_sub(self.seen)
     }
 
-    /// seen = counted + filtered + lost, and every loss has a reason that is no defect.
-    fn adds_up(&self, what: &str) {
+    /// Panics unless seen = counted + filtered + lost, and every loss has a reason that is no defect. `what` tells
+    /// which capture or window.
+    pub fn adds_up(&self, what: &str) {
         let ways = self.counted + self.filtered + self.lost_total();
         assert_eq!(self.seen, ways, "{what}: {self:?}");
         for (reason, n) in &self.lost {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use kprof_tests::audit::Account;
 use kprof_tests::folded::{self, Line};
-use kprof_tests::windows::{self, Window};
+use kprof_tests::windows;
 use kprof_tests::{json, kprof, signal, wait, wait_for_samples};
 
 /// How long kprof may take to write its files on a slow machine.
@@ -22,7 +23,7 @@ pub(crate) struct Running {
 pub(crate) struct Ended {
     /// Standard error.
     pub(crate) said: String,
-    pub(crate) windows: Vec<Window>,
+    pub(crate) windows: Vec<Account>,
     pub(crate) stats: serde_json::Value,
     pub(crate) lines: Vec<Line>,
     pub(crate) report: String,

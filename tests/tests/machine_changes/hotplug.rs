@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use kprof_tests::audit::Account;
 use kprof_tests::burn::{self, Burner};
-use kprof_tests::windows::{Window, assert_nothing_lost};
+use kprof_tests::windows::assert_nothing_lost;
 use kprof_tests::{Outcome, live};
 
 use crate::capture::Running;
@@ -23,9 +24,9 @@ fn now() -> Duration {
 }
 
 /// The windows that began more than one window after a moment, without the last one, which may be short.
-fn well_after(windows: &[Window], moment: Duration) -> &[Window] {
+fn well_after(windows: &[Account], moment: Duration) -> &[Account] {
     let (_, whole) = windows.split_last().expect("windows");
-    let is_after = |window: &Window| window.start > moment;
+    let is_after = |window: &Account| window.start > moment;
     let first = whole.iter().position(is_after).expect("a window after it");
     &whole[first + 1..]
 }

@@ -131,12 +131,14 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     }
     let start = Instant::now();
     let (mut fleet, suites) = cache.prepare(&wanted, args.update, true)?;
+    let prepared = start.elapsed();
     let rows = tests::run(&mut fleet, &args.options, &suites, &args.suite)?;
     print!("\n{}", report::table(&rows));
     println!(
-        "\n{}; {:.0} s in all; logs: {}",
+        "\n{}, in {:.0} s after {:.0} s of fetching and building; logs: {}",
         report::verdict(&rows),
-        start.elapsed().as_secs_f64(),
+        (start.elapsed() - prepared).as_secs_f64(),
+        prepared.as_secs_f64(),
         fleet.logs.display()
     );
     if args.docs {
